@@ -1,0 +1,94 @@
+/* limits.h - every bound in Baton, with its unit and its reason.
+ *
+ * WIRE_ limits are part of the protocol: both sides may rely on them. LIMIT_ values are the
+ * broker's defaults; it tells clients those that concern them in WELCOME, under the name given in
+ * quotes, and `broker --limit NAME=VALUE` changes them. CLIENT_ values bound the library. */
+#ifndef BATON_WIRE_LIMITS_H
+#define BATON_WIRE_LIMITS_H
+
+enum {
+        /* Bytes of one packet. Above about 85 KB the kernel needs a contiguous allocation of a high
+         * order and send fails under fragmentation; 64 KiB also fits the default SO_SNDBUF thrice.
+         */
+        WIRE_PACKET_BYTES = 65536,
+        /* Bytes kept free of a packet for the broker's delivery header: 11 numbers of 9 bytes and
+         * 64 subscription numbers of 5, with the headers of both arrays and the type, are 424. */
+        WIRE_HEADER_ROOM = 512,
+        /* Bytes of one frame, so that header and frame fit a packet. */
+        WIRE_FRAME_BYTES = WIRE_PACKET_BYTES - WIRE_HEADER_ROOM,
+        /* Nesting of msgpack containers, the frame's own array included. */
+        WIRE_DEPTH = 16,
+        WIRE_TOPIC_BYTES = 255,
+        WIRE_TOPIC_TOKENS = 16,
+        /* Entries and encoded bytes of a publication's headers. */
+        WIRE_HEADER_ENTRIES = 64,
+        WIRE_HEADER_BYTES = 8192,
+        WIRE_HEADER_KEY_BYTES = 255,
+        /* Descriptors of one message (CVE-2014-3636: 16 instead of the kernel's 253). */
+        WIRE_FDS = 16,
+        /* Bytes of HELLO's and WELCOME's name. */
+        WIRE_NAME_BYTES = 64,
+        /* Bytes of the text of ERR and BYE that either side sends. */
+        WIRE_TEXT_BYTES = 512,
+        /* Subscription numbers in one delivery header; more are delivered under another. */
+        WIRE_DELIVERY_SUBS = 64,
+        /* The longest a request may be asked to wait, and what 0 means. Milliseconds. */
+        WIRE_REQUEST_MS_MAX = 86400000,
+        WIRE_REQUEST_MS_DEFAULT = 30000,
+        /* What SUB's ack_ms, max_deliveries and, for a group, window are if absent or 0. */
+        WIRE_ACK_MS_DEFAULT = 30000,
+        WIRE_DELIVERIES_DEFAULT = 5,
+        WIRE_GROUP_WINDOW_DEFAULT = 16,
+
+        /* "window_bytes": publication bytes a session may have under way. A round trip of 64 KiB
+         * packets takes some 100 us, so 1 MiB keeps 10 GB/s going. What is parked is under it. */
+        LIMIT_WINDOW_BYTES = 1 << 20,
+        /* "queue_bytes", "queue_messages": backlog of one session. At 64 B a message the entries
+         * weigh more than the bytes, hence the second number. */
+        LIMIT_QUEUE_BYTES = 4 << 20,
+        LIMIT_QUEUE_MESSAGES = 65536,
+        /* Low water is this fraction of the backlog's limits: below it a session is not stalled and
+         * blocked publishers are let in again. */
+        LIMIT_LOW_WATER_DIVISOR = 4,
+        /* "stall_ms": backlog above low water for so long ends the session. */
+        LIMIT_STALL_MS = 30000,
+        /* "handshake_ms": from accept to HELLO. 30 s, not 5: slow boots (dbus 1.9.4). */
+        LIMIT_HANDSHAKE_MS = 30000,
+        /* "drain_ms": what a leaving session, or SIGTERM, gives the queues. */
+        LIMIT_DRAIN_MS = 5000,
+        /* "control_bytes": answers (OK, ERR, PONG, CREDIT) waiting for a session that does not
+         * read. 10,000 confirms that differ take 80 KB. */
+        LIMIT_CONTROL_BYTES = 256 << 10,
+        /* "sessions": each costs a descriptor and up to queue_bytes. */
+        LIMIT_SESSIONS = 1024,
+        /* "unready": of them, connected but without HELLO. */
+        LIMIT_UNREADY = 256,
+        /* "subscriptions" of one session; W6 of the benchmark uses 10,000. */
+        LIMIT_SUBSCRIPTIONS = 16384,
+        /* "requests": unanswered requests of one session. */
+        LIMIT_REQUESTS = 4096,
+        /* "routes": topics whose receivers are remembered. A route with one receiver is 200 B. */
+        LIMIT_ROUTES = 65536,
+        /* "match_nodes": steps of one wildcard match; 16 tokens with a `*` branch at each level
+         * would be 65,536. A publication whose match needs more is refused (LIMIT). */
+        LIMIT_MATCH_NODES = 65536,
+
+        /* Packets the broker reads from one session before it looks at the next. */
+        LIMIT_READS_PER_TURN = 16,
+        /* Connections accepted from one listener before it serves the rest. */
+        LIMIT_ACCEPTS_PER_TURN = 64,
+        /* listen(2) backlog: 1,000 clients that come back at once must fit. */
+        LIMIT_BACKLOG = 4096,
+        /* Milliseconds a listener rests after accept failed for want of descriptors or memory. */
+        LIMIT_ACCEPT_PAUSE_MS = 100,
+        /* Addresses a broker listens on, or a client tries. */
+        LIMIT_ADDRESSES = 16,
+
+        /* Received publications the library keeps for the application while a blocking call waits.
+         * Bytes; beyond it the call fails with -ENOBUFS rather than wait for ever. */
+        CLIENT_INBOX_BYTES = 64 << 20,
+        /* Answers (confirms, requests) that a client may wait for at once. */
+        CLIENT_PENDING = 65536,
+};
+
+#endif

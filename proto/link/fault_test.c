@@ -1,0 +1,229 @@
+/* What the kernel can answer, errno by errno: the system calls are replaced (--wrap) by ones that
+ * fail as told. */
+#include "proto/link/link.h"
+#include "proto/link/listener.h"
+
+#include "tests/harness/test.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The next calls fail with `error`, `left` times. */
+static struct {
+        int error, left, calls;
+} fault;
+
+static bool fails(void)
+{
+        fault.calls++;
+        if (!fault.left)
+                return false;
+        fault.left--;
+        errno = fault.error;
+        return true;
+}
+
+static void set_fault(int error, int times)
+{
+        fault.error = error;
+        fault.left = times;
+        fault.calls = 0;
+}
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+        return fails() ? -1 : __real_sendmsg(fd, msg, flags);
+}
+
+ssize_t __real_recvmsg(int fd, struct msghdr *msg, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+        return fails() ? -1 : __real_recvmsg(fd, msg, flags);
+}
+
+int __real_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+        return fails() ? -1 : __real_accept4(fd, addr, len, flags);
+}
+
+/* The mode of the file that the latest bind made, at that very moment. */
+static mode_t bound_mode;
+
+int __real_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+        int r = __real_bind(fd, addr, len);
+        struct stat st;
+
+        if (lstat(((const struct sockaddr_un *)addr)->sun_path, &st) == 0)
+                bound_mode = st.st_mode & 07777;
+        return r;
+}
+
+static int send_with(struct link *l, int error, int times, const struct fdset *fds)
+{
+        struct iovec iov = {.iov_base = (char *)"x", .iov_len = 1};
+
+        set_fault(error, times);
+        return link_send(l, &iov, 1, fds);
+}
+
+static int recv_with(struct link *l, int error, int times)
+{
+        char buf[8];
+        size_t len;
+        struct fdset *fds;
+
+        set_fault(error, times);
+        int r = link_recv(l, buf, sizeof(buf), &len, &fds);
+        if (r == 0)
+                CHECK_EQ(len, 1);
+        return r;
+}
+
+TEST(each_errno_of_send_has_its_outcome)
+{
+        static const struct {
+                int error, plain, with_fds;
+        } rows[] = {
+                {EAGAIN, LINK_E_AGAIN, LINK_E_AGAIN},
+                {EPIPE, LINK_E_GONE, LINK_E_GONE},
+                {ECONNRESET, LINK_E_GONE, LINK_E_GONE},
+                {ENOTCONN, LINK_E_GONE, LINK_E_GONE},
+                {ECONNREFUSED, LINK_E_GONE, LINK_E_GONE},
+                {EMSGSIZE, LINK_E_TOO_BIG, LINK_E_TOO_BIG},
+                {ENOBUFS, LINK_E_EXHAUSTED, LINK_E_EXHAUSTED},
+                {ENOMEM, LINK_E_EXHAUSTED, LINK_E_EXHAUSTED},
+                {ETOOMANYREFS, -ETOOMANYREFS, LINK_E_IN_FLIGHT},
+                {EPERM, -EPERM, LINK_E_REFUSED},
+                {EBADF, -EBADF, -EBADF},
+                {EIO, -EIO, -EIO},
+        };
+        struct link *a, *b;
+        struct fdset *set;
+        int fd = dup(0);
+
+        CHECK_EQ(link_pair(NULL, NULL, &a, &b), 0);
+        CHECK_EQ(fdset_new_take(&fd, 1, NULL, &set), 0);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                CHECK_EQ(send_with(a, rows[i].error, 1, NULL), rows[i].plain);
+                CHECK_EQ(send_with(a, rows[i].error, 1, set), rows[i].with_fds);
+        }
+        fdset_unref(set);
+        link_free(a);
+        link_free(b);
+}
+
+TEST(an_interrupted_call_is_made_again)
+{
+        struct link *a, *b;
+
+        CHECK_EQ(link_pair(NULL, NULL, &a, &b), 0);
+        CHECK_EQ(send_with(a, EINTR, 3, NULL), 0);
+        CHECK_EQ(fault.calls, 4);
+        CHECK_EQ(recv_with(b, EINTR, 3), 0);
+        CHECK_EQ(fault.calls, 4);
+        link_free(a);
+        link_free(b);
+}
+
+TEST(a_reset_before_data_is_passed_over_but_not_for_ever)
+{
+        struct link *a, *b;
+
+        CHECK_EQ(link_pair(NULL, NULL, &a, &b), 0);
+        CHECK_EQ(send_with(a, 0, 0, NULL), 0);
+        CHECK_EQ(recv_with(b, ECONNRESET, 1), 0);
+        CHECK_EQ(recv_with(b, ECONNRESET, 1), LINK_E_AGAIN);
+        CHECK_EQ(recv_with(b, ECONNRESET, 1000), -ECONNRESET);
+        CHECK(fault.calls < 10);
+        link_free(a);
+        link_free(b);
+}
+
+TEST(each_errno_of_receive_has_its_outcome)
+{
+        struct link *a, *b;
+
+        CHECK_EQ(link_pair(NULL, NULL, &a, &b), 0);
+        CHECK_EQ(recv_with(b, EAGAIN, 1), LINK_E_AGAIN);
+        CHECK_EQ(recv_with(b, ENOTCONN, 1), LINK_E_EOF);
+        CHECK_EQ(recv_with(b, ENOMEM, 1), -ENOMEM);
+        CHECK_EQ(recv_with(b, EBADF, 1), -EBADF);
+        link_free(a);
+        link_free(b);
+}
+
+TEST(each_errno_of_accept_has_its_outcome)
+{
+        static const struct {
+                int error, times, outcome;
+        } rows[] = {
+                {EAGAIN, 1, LINK_E_AGAIN},
+                {EMFILE, 1, LINK_E_EXHAUSTED},
+                {ENFILE, 1, LINK_E_EXHAUSTED},
+                {ENOBUFS, 1, LINK_E_EXHAUSTED},
+                {ENOMEM, 1, LINK_E_EXHAUSTED},
+                /* Passed over: nobody else waits. */
+                {EINTR, 3, LINK_E_AGAIN},
+                {ECONNABORTED, 3, LINK_E_AGAIN},
+                {EPERM, 3, LINK_E_AGAIN},
+                {EPROTO, 3, LINK_E_AGAIN},
+                /* A fault that stays is not a loop. */
+                {EPERM, 1000, LINK_E_EXHAUSTED},
+                {EINVAL, 1, -EINVAL},
+        };
+        struct address a;
+        struct address_why why;
+        struct listener_why listener_why;
+        struct listener *l;
+        int fd = -1;
+
+        CHECK_EQ(address_parse("@fault", ADDRESS_BROKER, &a, &why), 0);
+        CHECK_EQ(listener_open(&a, 1, &l, &listener_why), 0);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                set_fault(rows[i].error, rows[i].times);
+                CHECK_EQ(listener_accept(l, &fd), rows[i].outcome);
+                CHECK(fault.calls <= 100);
+                CHECK_EQ(fd, -1);
+        }
+        listener_close(l);
+}
+
+TEST(a_path_has_no_other_mode_before_its_own)
+{
+        static const struct {
+                const char *text;
+                mode_t mode;
+        } rows[] = {
+                {"./s", 0600}, {"./s?mode=0666", 0666}, {"./s?mode=0640", 0640},
+                {"./s?mode=0666&group=0", 0606}, /* nothing for a group that is not yet its own */
+        };
+        const char *dir = getenv("TEST_TMPDIR");
+        mode_t before = umask(022);
+
+        CHECK_EQ(chdir(dir ? dir : "/tmp"), 0);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct address a;
+                struct address_why why;
+                struct listener_why listener_why;
+                struct listener *l;
+                CHECK_EQ(address_parse(rows[i].text, ADDRESS_BROKER, &a, &why), 0);
+                a.gid = getegid();
+                CHECK_EQ(listener_open(&a, 1, &l, &listener_why), 0);
+                CHECK_EQ(bound_mode, rows[i].mode);
+                listener_close(l);
+        }
+        umask(before);
+        CHECK_EQ(unlink("s.lock"), 0);
+}

@@ -1,0 +1,162 @@
+/* Design note. An abstract name is claimed by bind itself, and lost when the socket is closed:
+ * there is nothing to clean up, and nothing to protect it with either. A path needs more: claim.c.
+ *
+ * The same abstract name can be bound once for each type of socket (F9), so one that is taken is
+ * never tried with another type. */
+#include "proto/link/listener.h"
+
+#include "proto/link/claim.h"
+#include "proto/link/os.h"
+#include "proto/link/say.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+        /* Connections that went away before they were accepted: so many are skipped at once. A
+         * fault that stays (a security module that forbids accept) must not become a loop. */
+        SKIPS_MAX = 16,
+};
+
+struct listener {
+        int fd;
+        struct address address;
+        struct claim claim;
+};
+
+/* Finds out who has an abstract name, by connecting to it. */
+static void say_holder(const struct sockaddr_un *addr, socklen_t len, struct listener_why *why)
+{
+        struct cred who;
+        int fd = os_socket(SOCK_SEQPACKET);
+
+        say(why->text, "bound by another process");
+        if (fd < 0)
+                return;
+        if (connect(fd, (const struct sockaddr *)addr, len) == 0) {
+                if (cred_of_peer(fd, &who) == 0)
+                        say_who(why->text, "held by ", &who, "");
+        } else if (errno == ECONNREFUSED) {
+                say(why->text, "bound by a process that does not listen");
+        } else if (errno == EAGAIN) {
+                say(why->text, "held by a process whose backlog is full");
+        }
+        close(fd);
+}
+
+static int open_abstract(struct listener *l, int backlog, struct listener_why *why)
+{
+        struct sockaddr_un addr;
+        socklen_t len;
+
+        os_abstract(l->address.name, l->address.name_len, &addr, &len);
+        if (bind(l->fd, (const struct sockaddr *)&addr, len) < 0) {
+                if (errno != EADDRINUSE)
+                        return -errno;
+                say_holder(&addr, len, why);
+                return LISTENER_E_TAKEN;
+        }
+        return listen(l->fd, backlog) < 0 ? -errno : 0;
+}
+
+static int open_path(struct listener *l, int backlog, struct listener_why *why)
+{
+        int r = claim_take(&l->claim, &l->address, why);
+
+        return r ? r : claim_bind(&l->claim, &l->address, l->fd, backlog, why);
+}
+
+static int open_socket(struct listener *l, int backlog, struct listener_why *why)
+{
+        l->fd = os_socket(SOCK_SEQPACKET);
+        if (l->fd < 0)
+                return l->fd;
+        /* Connections inherit it, from connect on, before anybody has accepted them. */
+        int r = os_pass_fds(l->fd, false);
+        if (r < 0)
+                return r;
+        return l->address.is_abstract ? open_abstract(l, backlog, why) : open_path(l, backlog, why);
+}
+
+static int open_listener(const struct address *a, int backlog, struct listener **ret_listener,
+        struct listener_why *why)
+{
+        if (a->transport != TRANSPORT_SEQPACKET) {
+                say(why->text, "this transport is not supported");
+                return LINK_E_UNSUPPORTED;
+        }
+        cleanup_(listener_closep) struct listener *l = malloc(sizeof(*l));
+        if (!l)
+                return -ENOMEM;
+        *l = (struct listener){.fd = -1, .address = *a, .claim = CLAIM_INIT};
+        int r = open_socket(l, backlog, why);
+        if (r == 0)
+                *ret_listener = take_ptr(l);
+        return r;
+}
+
+int listener_open(const struct address *a, int backlog, struct listener **ret_listener,
+        struct listener_why *ret_why)
+{
+        int r = open_listener(a, backlog, ret_listener, ret_why);
+
+        if (r < 0)
+                say(ret_why->text, "%s", strerror(-r));
+        return r;
+}
+
+struct listener *listener_close(struct listener *l)
+{
+        if (l) {
+                claim_deinit(&l->claim); /* while the socket still holds the inode */
+                if (l->fd >= 0)
+                        close(l->fd);
+                free(l);
+        }
+        return NULL;
+}
+
+void listener_closep(struct listener **l)
+{
+        *l = listener_close(*l);
+}
+
+int listener_fd(const struct listener *l)
+{
+        return l->fd;
+}
+
+const struct address *listener_address(const struct listener *l)
+{
+        return &l->address;
+}
+
+int listener_accept(struct listener *l, int *ret_fd)
+{
+        for (int skips = 0; skips < SKIPS_MAX; skips++) {
+                int fd = os_accept(l->fd);
+                if (fd >= 0) {
+                        *ret_fd = fd;
+                        return 0;
+                }
+                switch (-fd) {
+                case EAGAIN:
+                        return LINK_E_AGAIN;
+                case EMFILE:
+                case ENFILE:
+                case ENOBUFS:
+                case ENOMEM:
+                        return LINK_E_EXHAUSTED;
+                case EINTR:
+                case ECONNABORTED:
+                case EPERM:
+                case EPROTO:
+                        break;
+                default:
+                        return fd;
+                }
+        }
+        return LINK_E_EXHAUSTED;
+}

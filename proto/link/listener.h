@@ -1,0 +1,50 @@
+/* listener.h - a socket that clients connect to, and the claim on its name. */
+#ifndef BATON_LINK_LISTENER_H
+#define BATON_LINK_LISTENER_H
+
+#include "proto/link/address.h"
+#include "proto/link/link.h"
+
+struct listener;
+
+enum listener_outcome {
+        LISTENER_E_TAKEN = LINK_E_N_, /* somebody has the name */
+        LISTENER_E_UNSAFE,            /* what stands at the path, or around it, is not to be used */
+};
+
+/* One phrase for a person, without the address itself: "held by pid 12 (uid 0)". */
+struct listener_why {
+        char text[160];
+};
+
+/* listener_open binds the address and listens. Call it while the process has one thread: it sets
+ * the umask for an instant.
+ *
+ * A path has the mode of the address, 0600 without one, from the moment it can be seen. Its claim
+ * is a lock on PATH.lock, a file that is never removed. A socket that nobody serves is replaced
+ * atomically; one that is served never, lock or no lock. Connected clients cannot send descriptors
+ * before link_allow_fds (Linux 6.16).
+ *
+ * ret_why      filled for every outcome but 0, and for -errno too.
+ * Returns 0 · LISTENER_E_TAKEN, LISTENER_E_UNSAFE · LINK_E_UNSUPPORTED the transport ·
+ *         -errno (-ENOENT: no such directory). */
+BT_MUST int listener_open(const struct address *a, int backlog, struct listener **ret_listener,
+        struct listener_why *ret_why);
+
+/* listener_close stops listening. It removes the path if that is still the socket bound here.
+ * NULL is fine. Returns NULL. */
+struct listener *listener_close(struct listener *l);
+void listener_closep(struct listener **l);
+
+/* listener_fd borrows the descriptor, to poll it. */
+int listener_fd(const struct listener *l);
+
+const struct address *listener_address(const struct listener *l);
+
+/* listener_accept takes the next connection: the caller owns `*ret_fd`, which is nonblocking and
+ * close-on-exec, and gives it to link_new_adopt.
+ * Returns 0 · LINK_E_AGAIN nobody waits · LINK_E_EXHAUSTED out of descriptors or memory: who waits
+ *         keeps waiting; rest a while, the listener stays readable · -errno. */
+BT_MUST int listener_accept(struct listener *l, int *ret_fd);
+
+#endif

@@ -1,0 +1,183 @@
+/* Design note. Every line here relies on Linux: abstract names, accept4, SO_PEERCRED and
+ * SCM_CREDENTIALS, O_PATH with /proc/self/fd, SO_PASSRIGHTS, a doubled SO_SNDBUF. What newer
+ * kernels added is tried, not looked up by version: distributions backport. */
+#include "proto/link/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Linux 6.16, asm-generic/socket.h; older headers lack it. sparc and parisc number differently. */
+#if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PASSRIGHTS 83
+#endif
+
+const char *os_getenv(const char *name)
+{
+        return secure_getenv(name);
+}
+
+int os_socket(int type)
+{
+        int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int os_pair(int type, int ret_fds[2])
+{
+        return socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_fds) < 0 ? -errno
+                                                                                        : 0;
+}
+
+int os_accept(int fd)
+{
+        int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        return accepted < 0 ? -errno : accepted;
+}
+
+ssize_t os_recv(int fd, struct msghdr *msg)
+{
+        return recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+}
+
+bool os_has_abstract(void)
+{
+        return true;
+}
+
+void os_abstract(
+        const char *name, size_t name_len, struct sockaddr_un *ret_addr, socklen_t *ret_len)
+{
+        *ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+        memcpy(ret_addr->sun_path + 1, name, name_len);
+        *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name_len);
+}
+
+static int open_path(int dir, const char *path, int flags)
+{
+        int fd = openat(dir, path, O_PATH | O_CLOEXEC | flags);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int os_find_dir(const char *path)
+{
+        return open_path(AT_FDCWD, path, O_DIRECTORY);
+}
+
+int os_find(int dir, const char *path)
+{
+        return open_path(dir, path, O_NOFOLLOW);
+}
+
+static int connect_path(int fd, const char *path)
+{
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+        strncpy(addr.sun_path, path, sizeof(addr.sun_path) - 1);
+        return connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+}
+
+int os_connect_found(int fd, int found, const char *path)
+{
+        char magic[32];
+
+        snprintf(magic, sizeof(magic), "/proc/self/fd/%d", found);
+        int r = connect_path(fd, magic);
+        if (r == -ENOENT) /* /proc is not mounted, as in a bare chroot */
+                r = connect_path(fd, path);
+        return r;
+}
+
+int os_peer_cred(int fd, struct cred *ret)
+{
+        struct ucred u;
+        socklen_t len = sizeof(u);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &len) < 0)
+                return -errno;
+        *ret = (struct cred){.pid = u.pid, .uid = u.uid, .gid = u.gid};
+        return 0;
+}
+
+static int set_int(int fd, int option, int value)
+{
+        return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int os_pass_cred(int fd, bool on)
+{
+        return set_int(fd, SO_PASSCRED, on);
+}
+
+bool os_find_cred(const struct cmsghdr *c, struct cred *ret)
+{
+        struct ucred u;
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+                c->cmsg_len < CMSG_LEN(sizeof(u)))
+                return false;
+        memcpy(&u, CMSG_DATA(c), sizeof(u));
+        *ret = (struct cred){.pid = u.pid, .uid = u.uid, .gid = u.gid};
+        return true;
+}
+
+int os_pass_fds(int fd, bool on)
+{
+#ifdef SO_PASSRIGHTS
+        int r = set_int(fd, SO_PASSRIGHTS, on);
+        return r == -ENOPROTOOPT || r == -EOPNOTSUPP ? 0 : r;
+#else
+        (void)fd;
+        (void)on;
+        return 0;
+#endif
+}
+
+static int send_room(int fd, size_t *ret_bytes)
+{
+        int bytes;
+        socklen_t len = sizeof(bytes);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &len) < 0)
+                return -errno;
+        *ret_bytes = (size_t)bytes;
+        return 0;
+}
+
+/* The kernel doubles what setsockopt says, after cutting it to net.core.wmem_max; a privileged
+ * process need not heed that one (socket(7)). */
+int os_send_room(int fd, size_t bytes)
+{
+        size_t now = 0;
+        int half = (int)size_min((bytes + 1) / 2, INT32_MAX / 2);
+        int r = send_room(fd, &now);
+
+        if (r < 0 || now >= bytes)
+                return r;
+        r = set_int(fd, SO_SNDBUF, half);
+        if (r < 0)
+                return r;
+        r = send_room(fd, &now);
+        if (r == 0 && now < bytes)
+                (void)!set_int(fd, SO_SNDBUFFORCE, half);
+        return r;
+}
+
+int os_unread(int fd, size_t *ret_bytes)
+{
+        int bytes;
+
+        if (ioctl(fd, SIOCOUTQ, &bytes) < 0)
+                return -errno;
+        *ret_bytes = (size_t)bytes;
+        return 0;
+}

@@ -25,9 +25,10 @@ static const struct fields all[] = {
         [WIRE_END] = {1, 1, {{AT(number), .most = 1}}},
         [WIRE_INGRESS] = {1, 3,
                 {{AT(ingress.flags), ANY}, {AT(ingress.id), ID}, {AT(ingress.ttl_ms), ANY}}},
-        [WIRE_REQUEST] = {2, 2,
+        [WIRE_REQUEST] = {2, 3,
                 {{AT(request.id), .least = 1, ID},
-                        {AT(request.timeout_ms), .most = WIRE_REQUEST_MS_MAX}}},
+                        {AT(request.timeout_ms), .most = WIRE_REQUEST_MS_MAX},
+                        {AT(request.max_fds), .most = WIRE_FDS}}},
         [WIRE_REPLY] = {1, 3, {{AT(reply.token), ANY}, {AT(reply.flags), ANY}, {AT(reply.id), ID}}},
 };
 

@@ -43,7 +43,7 @@ static const struct example examples[] = {
         {WIRE_CHUNK, "b", "92 12 c4 02 01 02"},
         {WIRE_END, "u", "92 13 01"},
         {WIRE_INGRESS, "uUU", "94 14 05 02 64"},
-        {WIRE_REQUEST, "uu", "93 15 04 cd 07 d0"},
+        {WIRE_REQUEST, "uuU", "94 15 04 cd 07 d0 02"},
         {WIRE_REPLY, "uUU", "94 16 cf 00 00 00 01 00 00 00 05 08 09"},
         {WIRE_DELIVERY, "uuuuuaUUUUUU", "9d 17 09 08 cd 12 68 05 06 92 01 02 1f 01 01 07 08 04"},
 };

@@ -141,6 +141,9 @@ static void pack_option(struct pack *p, const void *object, const struct option 
         case OPTION_BOOL:
                 pack_bool(p, *(const bool *)value);
                 break;
+        case OPTION_NOT:
+                pack_bool(p, !*(const bool *)value);
+                break;
         case OPTION_STR:
                 pack_str(p, *(const struct slice *)value);
                 break;

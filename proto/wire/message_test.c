@@ -155,7 +155,9 @@ static const struct msg_sub full_sub = {.id = 9,
         .overflow = WIRE_OVERFLOW_LATEST,
         .queue_bytes = 1 << 16,
         .queue_messages = 10,
+        .has_window = true,
         .window = 3,
+        .no_retained = true,
         .group = {(const uint8_t *)"g", 1},
         .ack = true,
         .ack_ms = 1000,
@@ -176,6 +178,7 @@ TEST(sub_keeps_every_option)
         CHECK_EQ(back.sub.overflow, WIRE_OVERFLOW_LATEST);
         CHECK_EQ(back.sub.queue_bytes, 1 << 16);
         CHECK_EQ(back.sub.queue_messages, 10);
+        CHECK(back.sub.has_window && back.sub.no_retained);
         CHECK_EQ(back.sub.window, 3);
         check_slice(back.sub.group, "g");
         CHECK_EQ(back.sub.ack_ms, 1000);

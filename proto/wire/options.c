@@ -19,12 +19,14 @@ const struct option welcome_infos[WELCOME_INFOS] = {
 
 #define OF msg_sub
 const struct option sub_options[SUB_OPTIONS] = {
+        {"retained", OPTION_NOT, offsetof(struct msg_sub, no_retained), 0, 0},
         {AT(OPTION_UINT, max_fds, WIRE_FDS)},
         {AT(OPTION_BOOL, observer, 0)},
         {AT(OPTION_OVERFLOW, overflow, 0)},
         {AT(OPTION_UINT, queue_bytes, UINT64_MAX)},
         {AT(OPTION_UINT, queue_messages, UINT64_MAX)},
-        {AT(OPTION_UINT, window, UINT64_MAX)},
+        {"window", OPTION_UINT, offsetof(struct msg_sub, window),
+                offsetof(struct msg_sub, has_window), UINT64_MAX},
         {AT(OPTION_STR, group, 0)},
         {AT(OPTION_BOOL, ack, 0)},
         {AT(OPTION_UINT, ack_ms, UINT64_MAX)},
@@ -42,6 +44,7 @@ bool option_is_set(const void *object, const struct option *option)
         case OPTION_UINT:
                 return *(const uint64_t *)value != 0;
         case OPTION_BOOL:
+        case OPTION_NOT:
                 return *(const bool *)value;
         case OPTION_OVERFLOW:
                 return *(const enum wire_overflow *)value != WIRE_OVERFLOW_BLOCK;

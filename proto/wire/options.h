@@ -8,6 +8,7 @@
 enum option_kind {
         OPTION_UINT,     /* uint64_t */
         OPTION_BOOL,     /* bool */
+        OPTION_NOT,      /* bool, the opposite of what the frame says */
         OPTION_STR,      /* struct slice */
         OPTION_INSTANCE, /* struct slice of WIRE_INSTANCE_BYTES */
         OPTION_OVERFLOW, /* enum wire_overflow, by its name */
@@ -21,7 +22,7 @@ struct option {
         uint64_t most;   /* of an OPTION_UINT */
 };
 
-enum { HELLO_OPTIONS = 3, WELCOME_INFOS = 1, SUB_OPTIONS = 10 };
+enum { HELLO_OPTIONS = 3, WELCOME_INFOS = 1, SUB_OPTIONS = 11 };
 
 extern const struct option hello_options[HELLO_OPTIONS]; /* of struct msg_hello */
 extern const struct option welcome_infos[WELCOME_INFOS]; /* of struct msg_welcome */

@@ -84,6 +84,16 @@ static int get_overflow(const msgpack_object *o, enum wire_overflow *ret_overflo
         return MESSAGE_E_UNSUPPORTED;
 }
 
+static int get_not(const msgpack_object *o, bool *ret_not)
+{
+        bool value;
+        int r = get_bool(o, &value);
+
+        if (!r)
+                *ret_not = !value;
+        return r;
+}
+
 static int option_set(void *object, const struct option *option, const msgpack_object *value)
 {
         void *place = option_in(object, option);
@@ -95,6 +105,8 @@ static int option_set(void *object, const struct option *option, const msgpack_o
                 return get_uint(value, option->most, place);
         case OPTION_BOOL:
                 return get_bool(value, place);
+        case OPTION_NOT:
+                return get_not(value, place);
         case OPTION_STR:
                 return get_str(value, place);
         case OPTION_INSTANCE:

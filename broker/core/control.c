@@ -1,0 +1,230 @@
+/* Design note. Everything a client says but publications: it is answered at once and overtakes what
+ * is parked, so a session that is blocked as a publisher still subscribes, cancels, answers and
+ * leaves. */
+#include "broker/core/internal.h"
+#include "broker/core/limits.h"
+#include "proto/wire/topic.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Limits that are constants of the protocol, told in WELCOME beside the adjustable ones. */
+static const struct {
+        const char *name;
+        uint64_t value;
+} constants[] = {
+        {"packet_bytes", WIRE_PACKET_BYTES},
+        {"frame_bytes", WIRE_FRAME_BYTES},
+        {"payload_bytes", WIRE_FRAME_BYTES},
+        {"topic_bytes", WIRE_TOPIC_BYTES},
+        {"topic_tokens", WIRE_TOPIC_TOKENS},
+        {"header_entries", WIRE_HEADER_ENTRIES},
+        {"header_bytes", WIRE_HEADER_BYTES},
+        {"fds", WIRE_FDS},
+};
+
+static void list_limits(const struct core *c, struct msg_welcome *w)
+{
+        const struct limit_row *row;
+
+        for (size_t i = 0; i < ARRAY_LEN(constants); i++)
+                w->limits[w->n_limits++] =
+                        (struct msg_limit){slice_of(constants[i].name), constants[i].value};
+        for (size_t i = 0; (row = limit_row_at(i)); i++) {
+                if (row->for_clients)
+                        w->limits[w->n_limits++] = (struct msg_limit){
+                                slice_of(row->name), limit_row_value(&c->config.limits, row)};
+        }
+}
+
+void control_hello(struct core *c, struct session *s, const struct message *m)
+{
+        const struct msg_hello *hello = &m->hello;
+        struct message welcome = {.type = WIRE_WELCOME};
+
+        if (hello->version < WIRE_VERSION) {
+                session_end(c, s, WIRE_CODE_VERSION, "this broker speaks version 1");
+                return;
+        }
+        memcpy(s->name, hello->name.data, hello->name.len);
+        s->features = hello->features & c->config.features;
+        s->rights = c->config.rights;
+        s->state = SESSION_OPEN;
+        c->n_unready--;
+        heap_remove(&c->timers, &s->timer.node);
+
+        struct msg_welcome *w = &welcome.welcome;
+        w->version = WIRE_VERSION;
+        w->session = s->number;
+        w->instance = (struct slice){c->config.instance, WIRE_INSTANCE_BYTES};
+        w->name = slice_of(c->config.name);
+        w->features = c->config.features;
+        w->rights = s->rights;
+        w->window = c->config.limits.window_bytes;
+        list_limits(c, w);
+        answer(c, s, &welcome);
+}
+
+static struct sub *find_sub(const struct core *c, const struct session *s, uint64_t number)
+{
+        map_for_each (link, &s->subs, hash_u64(c->config.seed, number)) {
+                struct sub *sub = container_of(link, struct sub, by_number);
+                if (sub->number == number)
+                        return sub;
+        }
+        return NULL;
+}
+
+/* Ids must go up; false if this one did not, and the session is ended. */
+static bool take_id(struct core *c, struct session *s, uint64_t id)
+{
+        if (id > s->last_id && id <= INT64_MAX) {
+                s->last_id = id;
+                return true;
+        }
+        session_end(c, s, WIRE_CODE_PROTOCOL, "ids must be positive and increase");
+        return false;
+}
+
+/* The first option that this broker does not have yet; NULL if there is none. */
+static const char *missing_option(const struct msg_sub *m)
+{
+        if (m->overflow != WIRE_OVERFLOW_BLOCK)
+                return "overflow";
+        if (m->group.data)
+                return "group";
+        if (m->ack)
+                return "ack";
+        if (m->window)
+                return "window";
+        if (m->queue_bytes)
+                return "queue_bytes";
+        if (m->queue_messages)
+                return "queue_messages";
+        return NULL;
+}
+
+static bool sub_is_refused(struct core *c, struct session *s, const struct msg_sub *m)
+{
+        const char *option = missing_option(m);
+
+        if (!(s->rights & WIRE_RIGHT_SUBSCRIBE))
+                answer_err(c, s, m->id, WIRE_CODE_REFUSED, "", "you have no right to subscribe");
+        else if (m->sub <= s->last_sub)
+                answer_err(
+                        c, s, m->id, WIRE_CODE_DUPLICATE, "", "subscription numbers must increase");
+        else if (!filter_is_valid(m->filter.data, m->filter.len))
+                answer_err(c, s, m->id, WIRE_CODE_BAD_TOPIC, "", "not a filter");
+        else if (s->subs.n >= c->config.limits.subscriptions)
+                answer_err(c, s, m->id, WIRE_CODE_LIMIT, "subscriptions",
+                        "too many subscriptions (limit subscriptions)");
+        else if (option)
+                answer_err(c, s, m->id, WIRE_CODE_UNSUPPORTED, "", "this broker has no %s", option);
+        else
+                return false;
+        return true;
+}
+
+static int add_sub(struct core *c, struct session *s, const struct msg_sub *m)
+{
+        struct sub *sub = calloc(1, sizeof(*sub));
+
+        if (!sub)
+                return -ENOMEM;
+        sub->session = s;
+        sub->number = (uint32_t)m->sub;
+        sub->max_fds = (uint32_t)m->max_fds;
+        sub->observer = m->observer;
+        int r = map_add(&s->subs, &sub->by_number, hash_u64(c->config.seed, m->sub));
+        if (r == 0) {
+                r = index_add(c, sub, m->filter.data, m->filter.len);
+                if (r < 0)
+                        map_remove(&s->subs, &sub->by_number);
+        }
+        if (r < 0)
+                free(sub);
+        return r;
+}
+
+static void control_sub(struct core *c, struct session *s, const struct msg_sub *m)
+{
+        if (!take_id(c, s, m->id) || sub_is_refused(c, s, m))
+                return;
+        if (add_sub(c, s, m) < 0) {
+                answer_err(c, s, m->id, WIRE_CODE_NO_MEMORY, "", "no memory to subscribe");
+                return;
+        }
+        s->last_sub = (uint32_t)m->sub;
+        answer_ok(c, s, m->id, WIRE_OVERFLOW_BLOCK, 1);
+}
+
+static void control_unsub(struct core *c, struct session *s, const struct msg_unsub *m)
+{
+        if (!take_id(c, s, m->id))
+                return;
+        struct sub *sub = find_sub(c, s, m->sub);
+        if (!sub) {
+                answer_err(
+                        c, s, m->id, WIRE_CODE_NO_SUCH_SUB, "", "no subscription %" PRIu64, m->sub);
+                return;
+        }
+        map_remove(&s->subs, &sub->by_number);
+        index_remove(c, sub);
+        free(sub);
+        answer_ok(c, s, m->id, 0, 1);
+}
+
+void control_unsupported(struct core *c, struct session *s, const struct message *m)
+{
+        struct slice key = m->sub.unknown;
+        bool is_fit = key.len <= WIRE_NAME_BYTES && text_is_plain(key.data, key.len);
+
+        if (!take_id(c, s, m->sub.id))
+                return;
+        if (is_fit)
+                answer_err(c, s, m->sub.id, WIRE_CODE_UNSUPPORTED, "", "unknown option %.*s",
+                        (int)key.len, (const char *)key.data);
+        else
+                answer_err(c, s, m->sub.id, WIRE_CODE_UNSUPPORTED, "", "unknown option");
+}
+
+static void control_cancel(struct core *c, struct session *s, uint64_t id)
+{
+        struct request *r = request_by_id(c, s, id);
+
+        if (r)
+                request_end(c, r, WIRE_CODE_CANCELLED, "", "cancelled");
+}
+
+void control_input(struct core *c, struct session *s, const struct message *m)
+{
+        switch (m->type) {
+        case WIRE_SUB:
+                control_sub(c, s, &m->sub);
+                break;
+        case WIRE_UNSUB:
+                control_unsub(c, s, &m->unsub);
+                break;
+        case WIRE_CANCEL:
+                control_cancel(c, s, m->number);
+                break;
+        case WIRE_PING:
+                answer(c, s, &(struct message){.type = WIRE_PONG, .number = m->number});
+                break;
+        case WIRE_BYE:
+                session_leave(c, s);
+                break;
+        case WIRE_CREDIT:
+                if (m->credit.what != WIRE_CREDIT_SUB && m->credit.what != WIRE_CREDIT_FDS)
+                        session_end(c, s, WIRE_CODE_PROTOCOL, "no such credit");
+                break;
+        case WIRE_PONG:
+        case WIRE_ACK:
+        case WIRE_NACK:
+                break; /* about something that is over: nothing here grants a window or waits */
+        default:
+                session_end(c, s, WIRE_CODE_PROTOCOL, "a frame that only the broker sends");
+        }
+}

@@ -1,0 +1,151 @@
+/* fake.h - a shell without sockets: opens sessions, feeds packets, pulls what the core has to say
+ * and decodes it into records that are easy to compare.
+ *
+ * What must hold always is checked on the way: core_check after every call, packets within their
+ * bounds, sequence numbers without holes, no publication without its DELIVERY, a packet with
+ * descriptors with exactly one publication and exactly the descriptors that its header leaves.
+ *
+ *      struct fake f;
+ *      fake_init(&f);
+ *      struct client *pub = fake_open(&f), *sub = fake_open(&f);
+ *      fake_sub(sub, 1, "a.*");
+ *      say_pub(pub, "a.b", "hello");
+ *      fake_go(pub);
+ *      expect_pub(sub, "a.b", "hello");
+ *      fake_deinit(&f); */
+#ifndef BATON_BROKER_CORE_FAKE_H
+#define BATON_BROKER_CORE_FAKE_H
+
+#include "broker/core/core.h"
+#include "proto/wire/message.h"
+
+struct fake;
+
+/* A frame as a client got it. */
+struct got {
+        struct got *next;
+        size_t packet;                /* it came in this one of the client's packets, from 1 */
+        bool leads;                   /* PUB: a DELIVERY stands right in front of it */
+        struct message m;             /* its slices point into `bytes` */
+        struct msg_delivery delivery; /* PUB: the one in force; `seq` is this publication's own */
+        size_t n_fds;
+        int fd; /* the first of them, borrowed; -1: none */
+        size_t len;
+        uint8_t bytes[]; /* [len], and a NUL, so that a payload may be read as text */
+};
+
+struct client {
+        struct fake *fake;
+        struct session_id id;
+        bool is_gone; /* the session is closed */
+        size_t room;  /* bytes that its socket takes; SIZE_MAX: any number */
+        bool takes_no_fds;
+        struct buf packet; /* under construction: say_... */
+        uint64_t number;   /* as WELCOME said */
+        uint64_t window;   /* likewise */
+        uint64_t last_id, last_seq, credited;
+        size_t n_packets, n_credits;
+        struct got *first, *last, *current;
+};
+
+struct fake {
+        struct core *core;
+        struct core_config config;
+        struct graveyard yard;
+        uint64_t now_ns;
+        void (*inside)(bool is_inside); /* told around every call of the core; NULL: nobody */
+        size_t n_clients, cap;
+        struct client **clients;
+};
+
+/* fake_init starts a core with the default limits, all rights, and time at 1000 s. fake_init_with
+ * takes limits as "name=value name=value". */
+void fake_init(struct fake *f);
+void fake_init_with(struct fake *f, const char *limits);
+
+/* fake_deinit frees the core and checks that nothing is left over. */
+void fake_deinit(struct fake *f);
+
+/* fake_connect makes a session that has said nothing yet; fake_open also shakes hands. */
+struct client *fake_connect(struct fake *f);
+struct client *fake_connect_as(struct fake *f, const struct core_peer *peer);
+struct client *fake_open(struct fake *f);
+struct client *fake_open_named(struct fake *f, const char *name);
+
+/* fake_close: the client's connection is gone. */
+void fake_close(struct client *c);
+
+/* The say_... functions add a frame to the packet under construction. */
+void say(struct client *c, const struct message *m);
+void say_bytes(struct client *c, const char *hex);
+void say_hello(struct client *c, const char *name);
+void say_sub(struct client *c, uint64_t id, uint32_t sub, const char *filter);
+void say_unsub(struct client *c, uint64_t id, uint32_t sub);
+void say_pub(struct client *c, const char *topic, const char *payload);
+/* A publication whose frame has `len` bytes; they begin with `text`. */
+void say_large(struct client *c, const char *topic, const char *text, size_t len);
+void say_ingress(struct client *c, uint64_t flags, uint64_t id);
+void say_request(struct client *c, uint64_t id, uint64_t timeout_ms);
+void say_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id);
+void say_number(struct client *c, enum wire_type type, uint64_t number);
+
+/* fake_feed sends the packet under construction; fake_go flushes everybody then. */
+void fake_feed(struct client *c);
+void fake_feed_fds(struct client *c, struct fdset *fds);
+void fake_go(struct client *c);
+/* fake_flush lets every session send what its socket takes. */
+void fake_flush(struct fake *f);
+
+/* fake_room: the socket of `c` takes `bytes` from now on; then all flush. */
+void fake_room(struct client *c, size_t bytes);
+
+/* fake_sub subscribes, with the next id, and checks the OK. */
+void fake_sub(struct client *c, uint32_t sub, const char *filter);
+
+/* fake_pub sends one publication alone and flushes. */
+void fake_pub(struct client *c, const char *topic, const char *payload);
+
+/* fake_confirmed sends one that is confirmed as `id`. */
+void fake_confirmed(struct client *c, uint64_t id, const char *topic, const char *payload);
+
+/* fake_ask sends a request, and returns the token that `by` received; 0 if it received none. */
+uint64_t fake_ask(
+        struct client *c, uint64_t id, uint64_t timeout_ms, const char *topic, struct client *by);
+void fake_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id, const char *payload);
+
+/* fake_tick moves time on. */
+void fake_tick(struct fake *f, uint64_t ms);
+
+/* fake_check fails the test if an invariant of the core is broken. */
+void fake_check(const struct fake *f);
+
+/* fake_report returns the value of a number in the core's report: {"key":value. */
+uint64_t fake_report(struct fake *f, const char *key);
+
+/* fake_next takes the next record, NULL if there is none. It stays until the next call for `c`. */
+struct got *fake_next(struct client *c);
+void fake_forget(struct client *c); /* everything that came */
+
+bool slice_is(struct slice s, const char *text);
+
+/* Each takes the next record, compares it, and returns it. */
+struct got *fake_expect(struct client *c, enum wire_type type, const char *file, int line);
+struct got *fake_expect_ok(
+        struct client *c, uint64_t id, uint64_t value, uint64_t n, const char *file, int line);
+struct got *fake_expect_err(
+        struct client *c, uint64_t id, enum wire_code code, const char *file, int line);
+struct got *fake_expect_bye(struct client *c, enum wire_code code, const char *file, int line);
+struct got *fake_expect_pub(
+        struct client *c, const char *topic, const char *payload, const char *file, int line);
+void fake_expect_nothing(struct client *c, const char *file, int line);
+
+#define expect(c, type)                fake_expect(c, type, __FILE__, __LINE__)
+#define expect_ok(c, id, value)        fake_expect_ok(c, id, value, 1, __FILE__, __LINE__)
+#define expect_ok_run(c, id, value, n) fake_expect_ok(c, id, value, n, __FILE__, __LINE__)
+#define expect_err(c, id, code)        fake_expect_err(c, id, code, __FILE__, __LINE__)
+/* The session is told why and is closed. */
+#define expect_bye(c, code)           fake_expect_bye(c, code, __FILE__, __LINE__)
+#define expect_pub(c, topic, payload) fake_expect_pub(c, topic, payload, __FILE__, __LINE__)
+#define expect_nothing(c)             fake_expect_nothing(c, __FILE__, __LINE__)
+
+#endif

@@ -1,0 +1,363 @@
+/* How sessions end: in order, with the broker, or because they do not read. */
+#include "broker/core/fake.h"
+#include "proto/wire/limits.h"
+#include "tests/harness/test.h"
+
+#include <stdio.h>
+
+static void say_bye(struct client *c)
+{
+        say(c, &(struct message){.type = WIRE_BYE, .verdict = {.text = {(const uint8_t *)"", 0}}});
+}
+
+TEST(bye_is_answered_by_bye)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *c = fake_open(&f);
+
+        say_bye(c);
+        fake_go(c);
+        expect_bye(c, WIRE_CODE_NONE);
+        fake_deinit(&f);
+}
+
+TEST(what_comes_behind_bye_is_ignored)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *c = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        say_pub(c, "a", "before");
+        say_bye(c);
+        say_pub(c, "a", "behind");
+        say_bytes(c, "c1");
+        fake_feed(c);
+        say_pub(c, "a", "later");
+        fake_go(c);
+        expect_bye(c, WIRE_CODE_NONE);
+        expect_pub(sub, "a", "before");
+        expect_nothing(sub);
+        fake_deinit(&f);
+}
+
+TEST(a_leaving_session_gets_what_is_queued_and_then_bye)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        fake_pub(pub, "a", "1");
+        fake_pub(pub, "a", "2");
+        say_bye(sub);
+        fake_go(sub);
+        fake_pub(pub, "a", "3"); /* its subscription has ended */
+        CHECK(!sub->is_gone);
+        fake_room(sub, SIZE_MAX);
+        expect_pub(sub, "a", "1");
+        expect_pub(sub, "a", "2");
+        expect_bye(sub, WIRE_CODE_NONE);
+        fake_deinit(&f);
+}
+
+TEST(a_leaving_session_does_not_wait_for_ever)
+{
+        struct fake f;
+        fake_init_with(&f, "drain_ms=5000");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        fake_pub(pub, "a", "1");
+        say_bye(sub);
+        fake_go(sub);
+        CHECK_EQ(core_deadline(f.core), f.now_ns + 5000 * UINT64_C(1000000));
+        fake_tick(&f, 4999);
+        CHECK(!sub->is_gone);
+        fake_tick(&f, 1);
+        expect_bye(sub, WIRE_CODE_STALLED);
+        CHECK_EQ(fake_report(&f, "discarded"), 1);
+        fake_deinit(&f);
+}
+
+TEST(a_leaving_session_is_still_admitted_and_confirmed)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=4");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        for (uint64_t id = 1; id <= 6; id++) {
+                say_ingress(pub, WIRE_INGRESS_CONFIRM, id);
+                say_pub(pub, "a", "x");
+        }
+        say_bye(pub);
+        fake_go(pub);
+        for (uint64_t id = 1; id <= 4; id++)
+                expect_ok(pub, id, 1);
+        expect_nothing(pub);
+        CHECK(!pub->is_gone);
+        fake_room(sub, SIZE_MAX);
+        expect_ok(pub, 5, 1);
+        expect_ok(pub, 6, 1);
+        expect_bye(pub, WIRE_CODE_NONE);
+        for (int i = 0; i < 6; i++)
+                expect_pub(sub, "a", "x");
+        fake_deinit(&f);
+}
+
+TEST(a_stalled_receiver_is_ended_and_told_why)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=8 stall_ms=1000");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        fake_pub(pub, "a", "1");
+        fake_pub(pub, "a", "2");
+        CHECK_EQ(core_deadline(f.core), UINT64_MAX); /* at low water */
+        fake_pub(pub, "a", "3");
+        CHECK_EQ(core_deadline(f.core), f.now_ns + 1000 * UINT64_C(1000000));
+        fake_tick(&f, 999);
+        CHECK(!sub->is_gone);
+        fake_tick(&f, 1);
+        expect_bye(sub, WIRE_CODE_STALLED);
+        CHECK_EQ(core_sessions(f.core), 1);
+        fake_deinit(&f);
+}
+
+TEST(trickling_above_low_water_is_stalling)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=8 stall_ms=1000");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        for (int i = 0; i < 8; i++) {
+                say_ingress(pub, i % 2, (uint64_t)i + 1); /* keeps runs short */
+                say_pub(pub, "a", "12345678901234567890123456789012345678901234567890");
+                fake_go(pub);
+        }
+        for (int i = 0; i < 4; i++) {
+                fake_tick(&f, 200);
+                say_pub(pub, "a", "more");
+                fake_go(pub);
+                fake_room(sub, 80);
+        }
+        CHECK(!sub->is_gone);
+        fake_tick(&f, 200);
+        CHECK(sub->is_gone);
+        fake_deinit(&f);
+}
+
+TEST(reaching_low_water_once_ends_the_watch)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=8 stall_ms=1000");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        for (int round = 0; round < 3; round++) {
+                fake_room(sub, 0);
+                for (int i = 0; i < 8; i++)
+                        fake_pub(pub, "a", "x");
+                fake_tick(&f, 900);
+                fake_room(sub, SIZE_MAX);
+        }
+        CHECK(!sub->is_gone);
+        CHECK_EQ(core_deadline(f.core), UINT64_MAX);
+        fake_deinit(&f);
+}
+
+/* The shell is told of the end even while it waits for the socket to be writable: else a client
+ * that never reads again would stay for ever. */
+TEST(an_end_is_offered_although_the_socket_is_full)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+        struct session_id id;
+        struct core_packet packet;
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        fake_pub(pub, "a", "1");
+        CHECK(!core_next(f.core, &id));
+        core_violation(f.core, sub->id, "enough", f.now_ns);
+        CHECK(core_next(f.core, &id));
+        CHECK_EQ(id.slot, sub->id.slot);
+        CHECK(core_is_ending(f.core, id));
+        CHECK(core_out_build(f.core, id, &packet));
+        core_out_done(f.core, id, CORE_OUT_FULL, f.now_ns);
+        CHECK(!core_next(f.core, &id));
+        fake_deinit(&f);
+}
+
+TEST(answers_that_are_not_read_end_the_session)
+{
+        struct fake f;
+        fake_init_with(&f, "control_bytes=4096");
+        struct client *c = fake_open(&f);
+
+        fake_room(c, 0);
+        for (int i = 0; i < 2000 && !c->is_gone; i++) {
+                say_number(c, WIRE_PING, 1);
+                fake_go(c);
+        }
+        CHECK(c->is_gone);
+        uint64_t code = 0;
+        for (const struct got *g; (g = fake_next(c));)
+                code = g->m.type == WIRE_BYE ? g->m.verdict.code : 0;
+        CHECK_EQ(code, WIRE_CODE_STALLED);
+        fake_deinit(&f);
+}
+
+/* Errors that keep their place in the queue are answers too. */
+TEST(errors_of_requests_that_are_not_read_end_the_session)
+{
+        struct fake f;
+        fake_init_with(&f, "control_bytes=4096");
+        struct client *c = fake_open(&f), *pub = fake_open(&f);
+
+        fake_sub(c, 1, "a");
+        fake_room(c, 0);
+        fake_pub(pub, "a", "x"); /* so that its queue is not empty */
+        for (uint64_t id = 10; id < 2000 && !c->is_gone; id++) {
+                say_request(c, id, 0);
+                say_pub(c, "nobody", "?");
+                fake_go(c);
+        }
+        CHECK(c->is_gone);
+        CHECK(c->last_id < 500);
+        fake_deinit(&f);
+}
+
+/* 1 MiB of small publications, each confirmed alone, all in one turn of the loop: the answers are
+ * more than control_bytes, but nobody had a chance to read them. */
+TEST(a_window_of_confirms_in_one_turn_is_no_stall)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *c = fake_open(&f), *sub = fake_open(&f);
+        uint64_t id = 1, sent = 0, answered = 0;
+        char topic[2] = "a";
+
+        fake_sub(sub, 1, "a"); /* so that answers differ from one to the next */
+        for (bool more = true; more;) {
+                while (c->packet.len < WIRE_PACKET_BYTES - 32 && more) {
+                        say_ingress(c, WIRE_INGRESS_CONFIRM, id);
+                        topic[0] = id % 2 ? 'a' : 'b';
+                        id++;
+                        say_pub(c, topic, "");
+                        sent += 8;
+                        more = sent + 8 <= c->window;
+                }
+                fake_feed(c);
+        }
+        fake_flush(&f);
+        CHECK(!c->is_gone);
+        for (const struct got *g; (g = fake_next(c));)
+                answered += g->m.ok.n;
+        CHECK_EQ(answered, id - 1);
+        fake_deinit(&f);
+}
+
+/* --------------------------------------------------------------- shutdown */
+
+TEST(shutdown_tells_everybody_behind_what_is_queued)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f), *new = fake_connect(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        fake_pub(pub, "a", "1");
+        core_shutdown(f.core, f.now_ns);
+        fake_check(&f);
+        fake_flush(&f);
+        expect_bye(pub, WIRE_CODE_SHUTDOWN);
+        expect_bye(new, WIRE_CODE_SHUTDOWN);
+        CHECK(!sub->is_gone);
+        fake_room(sub, SIZE_MAX);
+        expect_pub(sub, "a", "1");
+        expect_bye(sub, WIRE_CODE_SHUTDOWN);
+        CHECK_EQ(core_sessions(f.core), 0);
+        CHECK_EQ(core_deadline(f.core), UINT64_MAX);
+        fake_deinit(&f);
+}
+
+TEST(shutdown_lets_parked_publications_through)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=1");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        for (uint64_t id = 1; id <= 3; id++) {
+                say_ingress(pub, WIRE_INGRESS_CONFIRM, id);
+                say_pub(pub, "a", "x");
+        }
+        fake_go(pub);
+        core_shutdown(f.core, f.now_ns);
+        fake_check(&f);
+        /* The receiver's subscription ends with the shutdown: what was parked has nobody left. */
+        fake_room(sub, SIZE_MAX);
+        expect_ok(pub, 1, 1);
+        expect_ok(pub, 2, 0);
+        expect_ok(pub, 3, 0);
+        expect_bye(pub, WIRE_CODE_SHUTDOWN);
+        expect_pub(sub, "a", "x");
+        expect_bye(sub, WIRE_CODE_SHUTDOWN);
+        fake_deinit(&f);
+}
+
+TEST(nobody_comes_in_after_shutdown)
+{
+        struct fake f;
+        fake_init(&f);
+
+        core_shutdown(f.core, f.now_ns);
+        expect_bye(fake_connect(&f), WIRE_CODE_SHUTDOWN);
+        CHECK_EQ(core_sessions(f.core), 0);
+        fake_deinit(&f);
+}
+
+/* A client that comes, publishes and goes leaves its publications waiting for a full receiver: what
+ * that costs the broker is bounded by the limit on sessions. */
+TEST(publications_of_the_gone_count_as_their_sessions)
+{
+        struct fake f;
+        fake_init_with(&f, "sessions=10 queue_messages=1");
+        struct client *sub = fake_open(&f);
+        int n_in = 0;
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        for (int i = 0; i < 30; i++) {
+                struct client *pub = fake_connect(&f);
+                if (pub->is_gone)
+                        continue;
+                say_hello(pub, "hit and run");
+                fake_go(pub);
+                say_pub(pub, "a", "x");
+                say_pub(pub, "b", "x");
+                say_pub(pub, "a", "x");
+                fake_go(pub);
+                fake_close(pub);
+                n_in++;
+        }
+        CHECK(n_in <= 10);
+        fake_room(sub, SIZE_MAX);
+        for (int i = 0; i < 2 * n_in; i++)
+                expect_pub(sub, "a", "x");
+        CHECK(!fake_open(&f)->is_gone);
+        fake_deinit(&f);
+}

@@ -1,0 +1,67 @@
+/* Design note. The adjustable limits as one table, so that `--limit`, WELCOME and the error
+ * messages cannot disagree about names. `least` is the smallest value with which the broker still
+ * works. */
+#include "broker/core/limits.h"
+#include "broker/core/core.h"
+
+#include <string.h>
+
+#define FIELD(f) offsetof(struct core_limits, f)
+
+static const struct limit_row rows[] = {
+        {"window_bytes", FIELD(window_bytes), LIMIT_WINDOW_BYTES, 4 * WIRE_PACKET_BYTES, false},
+        {"queue_bytes", FIELD(queue_bytes), LIMIT_QUEUE_BYTES, WIRE_PACKET_BYTES, true},
+        {"queue_messages", FIELD(queue_messages), LIMIT_QUEUE_MESSAGES, 1, true},
+        {"control_bytes", FIELD(control_bytes), LIMIT_CONTROL_BYTES, 4096, true},
+        {"sessions", FIELD(sessions), LIMIT_SESSIONS, 1, false},
+        {"unready", FIELD(unready), LIMIT_UNREADY, 1, false},
+        {"subscriptions", FIELD(subscriptions), LIMIT_SUBSCRIPTIONS, 1, true},
+        {"requests", FIELD(requests), LIMIT_REQUESTS, 1, true},
+        {"routes", FIELD(routes), LIMIT_ROUTES, 1, false},
+        {"match_nodes", FIELD(match_nodes), LIMIT_MATCH_NODES, WIRE_TOPIC_TOKENS + 1, false},
+        {"stall_ms", FIELD(stall_ms), LIMIT_STALL_MS, 1, true},
+        {"handshake_ms", FIELD(handshake_ms), LIMIT_HANDSHAKE_MS, 1, true},
+        {"drain_ms", FIELD(drain_ms), LIMIT_DRAIN_MS, 1, true},
+};
+
+static uint64_t *value_of(struct core_limits *limits, const struct limit_row *row)
+{
+        return (uint64_t *)((char *)limits + row->offset);
+}
+
+const struct limit_row *limit_row_at(size_t i)
+{
+        return i < ARRAY_LEN(rows) ? &rows[i] : NULL;
+}
+
+uint64_t limit_row_value(const struct core_limits *limits, const struct limit_row *row)
+{
+        return *value_of((struct core_limits *)limits, row);
+}
+
+void core_limits_default(struct core_limits *limits)
+{
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                *value_of(limits, &rows[i]) = rows[i].standard;
+}
+
+int core_limits_set(
+        struct core_limits *limits, const char *name, uint64_t value, uint64_t *ret_least)
+{
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                if (strcmp(rows[i].name, name) != 0)
+                        continue;
+                if (value < rows[i].least || value > CORE_LIMIT_MAX) {
+                        *ret_least = rows[i].least;
+                        return LIMITS_E_VALUE;
+                }
+                *value_of(limits, &rows[i]) = value;
+                return 0;
+        }
+        return LIMITS_E_NAME;
+}
+
+const char *core_limits_name(size_t i)
+{
+        return i < ARRAY_LEN(rows) ? rows[i].name : NULL;
+}

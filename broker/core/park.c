@@ -1,0 +1,91 @@
+/* Design note. A publication that some receiver has no room for waits at its publisher's expense:
+ * its bytes stay charged to the publishing window, which is what slows the publisher down. Only the
+ * first parked publication of a session is routed, those behind it are not even looked at: that
+ * keeps them in order, and a receiver that comes or goes meanwhile is taken into account.
+ *
+ * Each missing receiver is a `pending`, in line with others at that receiver's `waiters`. */
+#include "broker/core/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void account(struct core *c, struct parked *p, bool add)
+{
+        uint64_t sign = add ? 1 : UINT64_MAX;
+
+        p->publisher->parked_bytes += sign * p->pub.cost;
+        c->count.parked_bytes += sign * p->pub.cost;
+        c->count.parked += sign * p->pub.n_frames;
+}
+
+int park_new(struct core *c, struct session *s, const struct pub *pub, struct parked **ret)
+{
+        struct parked *p = calloc(1, sizeof(*p));
+
+        if (!p)
+                return -ENOMEM;
+        p->publisher = s;
+        p->pub = *pub;
+        if (p->pub.msg)
+                msg_ref(p->pub.msg);
+        list_push_back(&s->parked, &p->link);
+        account(c, p, true);
+        *ret = p;
+        return 0;
+}
+
+int park_add_pending(struct parked *p, const struct target *t, uint32_t most)
+{
+        if (!p->pending) {
+                p->pending = calloc(most, sizeof(*p->pending));
+                if (!p->pending)
+                        return -ENOMEM;
+        }
+        struct pending *pending = &p->pending[p->n_pending++];
+        p->n_unresolved++;
+        p->n_responders += t->counts;
+        pending->owner = p;
+        pending->receiver = t->session;
+        pending->target = *t;
+        t->subset->refs++;
+        list_push_back(&t->session->waiters, &pending->link);
+        return 0;
+}
+
+static void drop_pending(struct pending *pending)
+{
+        list_remove(&pending->link);
+        subset_unref(take_ptr(pending->target.subset));
+}
+
+void park_resolve(struct core *c, struct pending *pending)
+{
+        struct parked *p = pending->owner;
+
+        p->n_unresolved--;
+        p->n_responders -= pending->target.counts;
+        drop_pending(pending);
+        if (p->request)
+                request_end_if_deserted(c, p->request);
+        if (!p->n_unresolved && !list_is_linked(&p->publisher->runnable))
+                list_push_back(&c->runnable, &p->publisher->runnable);
+}
+
+void park_forget_receiver(struct core *c, struct session *s)
+{
+        while (!list_is_empty(&s->waiters))
+                park_resolve(c, list_entry(list_first(&s->waiters), struct pending, link));
+}
+
+void park_free(struct core *c, struct parked *p)
+{
+        for (uint32_t i = 0; i < p->n_pending; i++)
+                drop_pending(&p->pending[i]);
+        if (p->request)
+                p->request->parked = NULL;
+        list_remove(&p->link);
+        account(c, p, false);
+        msg_unref(p->pub.msg);
+        free(p->pending);
+        free(p);
+}

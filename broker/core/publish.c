@@ -1,0 +1,311 @@
+/* Design note. The way of a publication: it is judged, its topic is looked up, and it is admitted
+ * to its receivers (admit.c), or given to the one that it replies to.
+ *
+ * Who waits: a session whose first parked publication is not through yet has everything behind it
+ * wait too, refusals included. That is what `block` means: the publishing session is slowed, and
+ * its publications, like the answers to them, stay in order. */
+#include "broker/core/internal.h"
+#include "proto/wire/topic.h"
+
+#include <string.h>
+
+enum {
+        KNOWN_INGRESS = WIRE_INGRESS_CONFIRM | WIRE_INGRESS_RETAIN | WIRE_INGRESS_NO_ECHO |
+                        WIRE_INGRESS_WILL,
+        KNOWN_REPLY = WIRE_DELIVERY_MORE | WIRE_DELIVERY_FAILED
+};
+
+void publish_credit(struct core *c, struct session *s, uint64_t bytes)
+{
+        s->owed += bytes;
+        if (s->owed < c->config.limits.window_bytes / 4 || s->state != SESSION_OPEN)
+                return;
+        s->window_used -= s->owed;
+        uint64_t amount = s->owed;
+        s->owed = 0;
+        answer(c, s,
+                &(struct message){.type = WIRE_CREDIT,
+                        .credit = {.what = WIRE_CREDIT_PUBLISH, .amount = amount}});
+}
+
+/* One ERR for each that has an id, one for all that have none. */
+static void answer_refusal(
+        struct core *c, struct session *s, const struct pub *pub, const struct refusal *why)
+{
+        const struct header_state *h = &pub->header;
+        bool has_id = h->kind != PUB_PLAIN || (h->flags & WIRE_INGRESS_CONFIRM);
+        uint32_t n = has_id && h->id ? pub->n_frames : 1;
+
+        for (uint32_t i = 0; i < n; i++)
+                answer_err(c, s, has_id && h->id ? h->id + i : 0, why->code, why->limit, "%s",
+                        why->text);
+}
+
+static void refuse(struct core *c, const struct flight *f, enum wire_code code, const char *limit,
+        const char *text)
+{
+        c->count.refused += f->pub->n_frames;
+        if (f->request)
+                request_end(c, f->request, code, limit, text);
+        else
+                answer_refusal(c, f->publisher, f->pub, &(struct refusal){code, limit, text});
+        publish_credit(c, f->publisher, f->pub->cost);
+}
+
+static void refuse_route(struct core *c, const struct flight *f, int outcome)
+{
+        if (outcome == ROUTE_E_BAD_TOPIC)
+                refuse(c, f, WIRE_CODE_BAD_TOPIC, "", "not a topic");
+        else if (outcome == ROUTE_E_LIMIT)
+                refuse(c, f, WIRE_CODE_LIMIT, "match_nodes", "too many filters to compare");
+        else
+                refuse(c, f, WIRE_CODE_NO_MEMORY, "", "no memory to route it");
+}
+
+/* Returns false if nobody asked, or not any more. */
+static bool deliver_reply(struct core *c, struct flight *f)
+{
+        const struct header_state *h = &f->pub->header;
+        struct holder *holder = request_holder(c, f->publisher, h->token);
+
+        return holder && request_reply(c, holder->request, f->pub->msg, h->flags);
+}
+
+static void publish_reply(struct core *c, struct flight *f)
+{
+        struct session *s = f->publisher;
+        const struct header_state *h = &f->pub->header;
+
+        if (f->pub->msg->topic_len) {
+                refuse(c, f, WIRE_CODE_BAD_TOPIC, "", "a reply has the topic \"\"");
+        } else if (!deliver_reply(c, f)) {
+                refuse(c, f, WIRE_CODE_BAD_TOKEN, "", "no such request, or it is over");
+        } else {
+                if (h->id)
+                        answer_ok(c, s, h->id, 1, 1);
+                publish_credit(c, s, f->pub->cost);
+        }
+}
+
+/* A reply that has to wait keeps its sender's right to give it, also beyond the sender's end. */
+static void promise_reply(struct core *c, const struct flight *f)
+{
+        struct holder *holder = request_holder(c, f->publisher, f->pub->header.token);
+
+        if (!holder)
+                return;
+        holder->n_parked++;
+        f->pub->is_promised = true;
+}
+
+static void publish_promised_reply(struct core *c, struct flight *f)
+{
+        struct session *s = f->publisher;
+        struct holder *holder = request_holder(c, s, f->pub->header.token);
+
+        if (holder && f->pub->is_promised)
+                holder->n_parked--;
+        publish_reply(c, f);
+        holder = request_holder(c, s, f->pub->header.token); /* not if that was the last reply */
+        if (holder && s->state != SESSION_OPEN)
+                request_drop_holder(c, holder);
+}
+
+/* `$...`: only the broker publishes there, and it answers some requests. */
+static void publish_to_broker(struct core *c, struct flight *f)
+{
+        static const char STATUS[] = "$sys.status";
+        struct session *s = f->publisher;
+        const struct msg *m = f->pub->msg;
+
+        if (!f->request) {
+                refuse(c, f, WIRE_CODE_REFUSED, "", "topics with $ belong to the broker");
+        } else if (m->topic_len == strlen(STATUS) &&
+                   !memcmp(m->data + m->topic_at, STATUS, m->topic_len)) {
+                request_free(c, f->request);
+                request_answer_status(c, s, f->pub->header.id);
+                publish_credit(c, s, f->pub->cost);
+        } else {
+                refuse(c, f, WIRE_CODE_NO_RESPONDERS, "", "no responders");
+        }
+}
+
+/* Sends `f` to all receivers of its topic. Returns true if it is through (or refused), false if it
+ * waits, parked. */
+static bool publish_to_topic(struct core *c, struct flight *f)
+{
+        struct msg *m = f->pub->msg;
+        struct route *route;
+        int r = route_get(c, m->data + m->topic_at, m->topic_len, &route);
+
+        if (r) {
+                refuse_route(c, f, r);
+                return true;
+        }
+        if (f->request) {
+                m->token = f->request->token;
+                m->flags |= WIRE_DELIVERY_REQUEST;
+        }
+        return admit_all(c, f, route);
+}
+
+/* Returns as publish_to_topic does. */
+static bool publish_now(struct core *c, struct flight *f)
+{
+        const struct pub *pub = f->pub;
+        const struct refusal *why = &pub->refusal;
+        const struct msg *m = pub->msg;
+
+        if (f->parked)
+                f->parked->is_routed = true;
+        if (why->code)
+                refuse(c, f, why->code, why->limit, why->text);
+        else if (pub->header.kind == PUB_REPLY && f->parked)
+                publish_promised_reply(c, f);
+        else if (pub->header.kind == PUB_REPLY)
+                publish_reply(c, f);
+        else if (pub->header.kind == PUB_REQUEST && !f->request)
+                publish_credit(c, f->publisher, pub->cost); /* nobody wants the answer any more */
+        else if (topic_is_reserved(m->data + m->topic_at, m->topic_len))
+                publish_to_broker(c, f);
+        else
+                return publish_to_topic(c, f);
+        return true;
+}
+
+/* What this version of the broker, or this session's rights, do not allow. */
+static struct refusal find_refusal(
+        const struct session *s, const struct header_state *h, uint32_t n_fds)
+{
+        uint64_t known = h->kind == PUB_REPLY ? KNOWN_REPLY : KNOWN_INGRESS;
+
+        if (h->kind != PUB_REPLY && !(s->rights & WIRE_RIGHT_PUBLISH))
+                return (struct refusal){WIRE_CODE_REFUSED, "", "you have no right to publish"};
+        if (n_fds && !(s->rights & WIRE_RIGHT_FDS))
+                return (struct refusal){
+                        WIRE_CODE_REFUSED, "", "you have no right to send descriptors"};
+        if (h->flags & ~known)
+                return (struct refusal){WIRE_CODE_UNSUPPORTED, "", "unknown flags"};
+        if (h->kind == PUB_PLAIN && (h->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL)))
+                return (struct refusal){
+                        WIRE_CODE_UNSUPPORTED, "", "no retained messages or wills here"};
+        if (h->ttl_ms)
+                return (struct refusal){WIRE_CODE_UNSUPPORTED, "", "no ttl here"};
+        return (struct refusal){.code = WIRE_CODE_NONE};
+}
+
+/* Publishes `f`, or puts it behind what waits already. */
+static void submit(struct core *c, struct flight *f)
+{
+        struct session *s = f->publisher;
+
+        if (list_is_empty(&s->parked)) {
+                if (publish_now(c, f) && f->parked)
+                        park_free(c, f->parked);
+        } else if (admit_park(c, f) < 0) {
+                refuse(c, f, WIRE_CODE_NO_MEMORY, "", "no memory");
+        } else if (f->pub->header.kind == PUB_REPLY && !f->pub->refusal.code) {
+                promise_reply(c, f);
+        }
+}
+
+void publish_refuse(struct core *c, struct session *s, const struct header_state *header,
+        size_t len, enum wire_code code, const char *text)
+{
+        struct pub pub = {
+                .header = *header, .refusal = {code, "", text}, .n_frames = 1, .cost = len};
+
+        submit(c, &(struct flight){.publisher = s, .pub = &pub});
+}
+
+static struct refusal open_request(struct core *c, struct flight *f)
+{
+        int r = request_new(c, f->publisher, &f->pub->header, &f->request);
+
+        if (r == REQUEST_E_LIMIT)
+                return (struct refusal){WIRE_CODE_LIMIT, "requests", "too many open requests"};
+        if (r < 0)
+                return (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory for a request"};
+        return (struct refusal){.code = WIRE_CODE_NONE};
+}
+
+static struct msg *new_msg(struct session *s, const struct msg_pub *first, const uint8_t *data,
+        size_t len, uint32_t n_frames)
+{
+        struct msg *m = msg_new(data, len);
+
+        if (!m)
+                return NULL;
+        m->n_fds = first->n_fds;
+        m->n_frames = n_frames;
+        m->topic_at = (uint32_t)(first->topic.data - data);
+        m->topic_len = (uint32_t)first->topic.len;
+        m->sender = s->number;
+        m->peer = s->peer;
+        return m;
+}
+
+void publish_run(struct core *c, struct session *s, const struct header_state *header,
+        const struct msg_pub *first, const uint8_t *data, size_t len, uint32_t n_frames,
+        struct fdset *fds)
+{
+        struct pub pub = {.header = *header, .n_frames = n_frames, .cost = len};
+        struct flight f = {.publisher = s, .pub = &pub};
+
+        s->published += n_frames;
+        c->count.published += n_frames;
+        pub.refusal = find_refusal(s, header, first->n_fds);
+        if (!pub.refusal.code) {
+                pub.msg = new_msg(s, first, data, len, n_frames);
+                if (pub.msg)
+                        pub.msg->fds = take_ptr(fds);
+                else
+                        pub.refusal = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory"};
+        }
+        if (!pub.refusal.code && header->kind == PUB_REQUEST)
+                pub.refusal = open_request(c, &f);
+        struct msg *m = pub.msg;
+        if (pub.refusal.code)
+                pub.msg = NULL; /* what is refused may have to wait, but need not be kept */
+        submit(c, &f);
+        fdset_unref(fds);
+        msg_unref(m);
+}
+
+/* Goes on with the parked publications of `s`, until one has to wait again. */
+static void go_on(struct core *c, struct session *s)
+{
+        struct list *link;
+
+        while ((link = list_first(&s->parked))) {
+                struct parked *p = list_entry(link, struct parked, link);
+                struct flight f = {
+                        .publisher = s, .pub = &p->pub, .parked = p, .request = p->request};
+                if (p->n_unresolved)
+                        return;
+                if (p->is_routed)
+                        admit_finish(c, s, &p->pub, p->request);
+                else if (!publish_now(c, &f))
+                        return;
+                park_free(c, p);
+        }
+}
+
+/* The ended first: nobody waits for them any more. */
+void publish_resume(struct core *c)
+{
+        struct list *link;
+
+        for (;;) {
+                if ((link = list_first(&c->ended))) {
+                        session_strip(c, list_entry(link, struct session, ended));
+                } else if ((link = list_first(&c->runnable))) {
+                        struct session *s = list_entry(link, struct session, runnable);
+                        list_remove(link);
+                        go_on(c, s);
+                        session_settle(c, s);
+                } else {
+                        return;
+                }
+        }
+}

@@ -1,0 +1,236 @@
+/* Design note. A session lives in two halves: as a receiver it ends with its connection, as a
+ * publisher it stays (a ghost, without an id) until what it had published is through.
+ * `session_settle` is the one place that notices that a half is done.
+ *
+ * Ending is never immediate: the session is told BYE first, and the shell closes it when that is
+ * sent (core_is_over). Until then its id stays valid and its input is ignored. And it may happen
+ * anywhere, while its subscriptions and requests are walked: those go when the call is done
+ * (session_strip). */
+#include "broker/core/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_SLOTS = 64, KEEP_CONTROL_BYTES = WIRE_PACKET_BYTES / 2 };
+
+struct session *session_find(const struct core *c, struct session_id id)
+{
+        if (!id.generation || id.slot >= c->n_slots || c->generations[id.slot] != id.generation)
+                return NULL;
+        return c->slots[id.slot];
+}
+
+void session_mark(struct core *c, struct session *s)
+{
+        if (s->state != SESSION_GHOST && !s->socket_full && !list_is_linked(&s->dirty))
+                list_push_back(&c->dirty, &s->dirty);
+}
+
+static int more_slots(struct core *c)
+{
+        size_t n = c->n_slots ? c->n_slots * 2 : FIRST_SLOTS;
+        struct session **slots = realloc(c->slots, n * sizeof(struct session *));
+
+        if (!slots)
+                return -ENOMEM;
+        c->slots = slots;
+        uint32_t *generations = realloc(c->generations, n * sizeof(uint32_t));
+        if (!generations)
+                return -ENOMEM;
+        c->generations = generations;
+        for (size_t i = c->n_slots; i < n; i++) {
+                c->slots[i] = NULL;
+                c->generations[i] = 0;
+        }
+        c->n_slots = n;
+        return 0;
+}
+
+static int find_slot(struct core *c, uint32_t *ret_slot)
+{
+        for (size_t tried = 0; tried < c->n_slots; tried++) {
+                size_t i = (c->slot_hint + tried) % c->n_slots;
+                if (!c->slots[i]) {
+                        *ret_slot = (uint32_t)i;
+                        c->slot_hint = i + 1;
+                        return 0;
+                }
+        }
+        *ret_slot = (uint32_t)c->n_slots;
+        return more_slots(c);
+}
+
+static struct session *session_new(struct core *c, const struct core_peer *peer)
+{
+        struct session *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return NULL;
+        s->number = ++c->last_number;
+        s->peer = *peer;
+        s->next_seq = 1;
+        s->timer.kind = TIMER_STATE;
+        s->stall.kind = TIMER_STALL;
+        list_init(&s->queue);
+        list_init(&s->waiters);
+        list_init(&s->parked);
+        list_init(&s->held);
+        return s;
+}
+
+/* Who may come in. Later this asks the policy. */
+static void judge(struct core *c, struct session *s)
+{
+        const struct core_limits *limits = &c->config.limits;
+        const struct core_peer *self = &c->config.self;
+        char text[WIRE_TEXT_BYTES];
+
+        if (s->peer.uid != self->uid && s->peer.uid != 0) {
+                c->count.refused_sessions++;
+                snprintf(text, sizeof(text),
+                        "uid %u may not use this bus: it serves uid %u and root", s->peer.uid,
+                        self->uid);
+                session_end(c, s, WIRE_CODE_REFUSED, text);
+        } else if (c->is_stopping) {
+                session_end(c, s, WIRE_CODE_SHUTDOWN, "the broker stops");
+        } else if (c->n_sessions + c->n_ghosts > limits->sessions) {
+                session_end(c, s, WIRE_CODE_LIMIT, "too many sessions (limit sessions)");
+        } else if (c->n_unready > limits->unready) {
+                session_end(c, s, WIRE_CODE_LIMIT, "too many without HELLO (limit unready)");
+        }
+}
+
+int core_open(
+        struct core *c, const struct core_peer *peer, uint64_t now_ns, struct session_id *ret_id)
+{
+        struct session *s = session_new(c, peer);
+        uint32_t slot;
+
+        c->now_ns = now_ns;
+        if (!s || find_slot(c, &slot) < 0 ||
+                heap_set(&c->timers, &s->timer.node,
+                        now_ns + c->config.limits.handshake_ms * UINT64_C(1000000)) < 0) {
+                free(s);
+                return -ENOMEM;
+        }
+        if (!++c->generations[slot])
+                c->generations[slot] = 1;
+        s->id = (struct session_id){slot, c->generations[slot]};
+        c->slots[slot] = s;
+        c->n_sessions++;
+        c->n_unready++;
+        judge(c, s);
+        *ret_id = s->id;
+        publish_resume(c);
+        return 0;
+}
+
+static void drop_subs(struct core *c, struct session *s)
+{
+        for (struct map_node *n; (n = map_any(&s->subs));) {
+                struct sub *sub = container_of(n, struct sub, by_number);
+                map_remove(&s->subs, n);
+                index_remove(c, sub);
+                free(sub);
+        }
+}
+
+/* It will not receive anything any more. */
+static void stop_receiving(struct core *c, struct session *s)
+{
+        drop_subs(c, s);
+        requests_drop(c, s);
+        park_forget_receiver(c, s);
+}
+
+void session_end(struct core *c, struct session *s, enum wire_code code, const char *text)
+{
+        struct message bye = {
+                .type = WIRE_BYE,
+                .verdict = {.code = code, .text = slice_of(text)},
+        };
+
+        if (s->state == SESSION_ENDING || s->state == SESSION_GHOST)
+                return;
+        if (s->state == SESSION_HELLO)
+                c->n_unready--;
+        s->state = SESSION_ENDING;
+        s->socket_full =
+                false; /* the shell must hear of it, also if the client never reads again */
+        heap_remove(&c->timers, &s->timer.node);
+        list_push_back(&c->ended, &s->ended);
+        if (s->control.len > KEEP_CONTROL_BYTES)
+                buf_clear(&s->control);
+        if (message_encode(&s->control, &bye) < 0)
+                buf_clear(&s->control); /* no memory even for that: core_is_over at once */
+        session_mark(c, s);
+}
+
+void session_strip(struct core *c, struct session *s)
+{
+        list_remove(&s->ended);
+        stop_receiving(c, s);
+        queue_clear(c, s);
+}
+
+void session_leave(struct core *c, struct session *s)
+{
+        s->state = SESSION_LEAVING;
+        stop_receiving(c, s);
+        if (heap_set(&c->timers, &s->timer.node,
+                    c->now_ns + c->config.limits.drain_ms * UINT64_C(1000000)) < 0)
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory to leave in order");
+        else
+                session_settle(c, s);
+}
+
+void session_settle(struct core *c, struct session *s)
+{
+        if (!list_is_empty(&s->parked))
+                return;
+        if (s->state == SESSION_GHOST)
+                session_free(c, s);
+        else if (s->state == SESSION_LEAVING && list_is_empty(&s->queue))
+                session_end(c, s, c->is_stopping ? WIRE_CODE_SHUTDOWN : WIRE_CODE_NONE,
+                        c->is_stopping ? "the broker stops" : "");
+}
+
+void session_free(struct core *c, struct session *s)
+{
+        while (!list_is_empty(&s->parked))
+                park_free(c, list_entry(list_first(&s->parked), struct parked, link));
+        requests_forget(c, s);
+        list_remove(&s->ghost);
+        c->n_ghosts--;
+        list_remove(&s->runnable);
+        map_deinit(&s->subs);
+        map_deinit(&s->requests);
+        buf_deinit(&s->control);
+        free(s);
+}
+
+void core_close(struct core *c, struct session_id id, uint64_t now_ns)
+{
+        struct session *s = session_find(c, id);
+
+        if (!s)
+                return;
+        c->now_ns = now_ns;
+        if (s->state == SESSION_HELLO)
+                c->n_unready--;
+        s->state = SESSION_GHOST;
+        c->slots[id.slot] = NULL;
+        c->n_sessions--;
+        s->id = (struct session_id){0};
+        list_remove(&s->dirty);
+        heap_remove(&c->timers, &s->timer.node);
+        session_strip(c, s);
+        buf_deinit(&s->control);
+        list_push_back(&c->ghosts, &s->ghost);
+        c->n_ghosts++;
+        if (list_is_empty(&s->parked))
+                session_free(c, s);
+        publish_resume(c); /* others that waited for it; it may have waited for itself */
+}

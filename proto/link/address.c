@@ -299,7 +299,7 @@ int address_parse_list(const char *text, enum address_side side, struct address 
  * left pointing into somebody's own directory. A directory that cannot be used is none. */
 static bool default_path(enum address_side side, struct address *ret)
 {
-        const char *dir = geteuid() == 0 ? "/run/baton" : os_getenv("XDG_RUNTIME_DIR");
+        const char *dir = geteuid() == 0 ? ADDRESS_ROOT_DIR : os_getenv("XDG_RUNTIME_DIR");
         char path[sizeof(ret->name)];
         struct address_why why;
 

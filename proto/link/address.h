@@ -60,6 +60,9 @@ BT_MUST int address_parse(
 BT_MUST int address_parse_list(const char *text, enum address_side side, struct address *ret_list,
         size_t cap, size_t *ret_n, struct address_why *ret_why);
 
+/* Where root's default socket file is. */
+#define ADDRESS_ROOT_DIR "/run/baton"
+
 /* address_defaults gives what is meant when nobody named an address: $BATON_ADDRESS, a list; else
  * @baton-UID, and behind it /run/baton/baton.sock for root, $XDG_RUNTIME_DIR/baton.sock for others
  * who have one. UID is the effective one. A setuid program ignores its environment.

@@ -1,0 +1,67 @@
+/* internal.h - what the shell's files share. */
+#ifndef BATON_BROKER_INTERNAL_H
+#define BATON_BROKER_INTERNAL_H
+
+#include "broker/core/core.h"
+#include "broker/options.h"
+#include "broker/reaper.h"
+#include "proto/link/link.h"
+#include "proto/link/listener.h"
+
+#include <uv.h>
+
+/* One listener on the loop. */
+struct front {
+        uv_poll_t poll;
+        uv_timer_t pause; /* runs while accept rests */
+        struct server *server;
+        struct listener *listener; /* NULL once closed */
+};
+
+/* One connection. Freed when libuv has let go of `poll`. */
+struct conn {
+        uv_poll_t poll;
+        struct server *server;
+        struct link *link;
+        struct session_id id;
+        int events;   /* that `poll` watches */
+        bool is_deaf; /* sending has failed for good */
+};
+
+struct server {
+        uv_loop_t loop;
+        uv_prepare_t prepare;
+        uv_check_t check;
+        uv_timer_t deadline, drain;
+        uv_signal_t sigterm, sigint;
+        uint64_t deadline_ns; /* what `deadline` is set to, UINT64_MAX: not */
+
+        struct core *core;
+        struct graveyard yard;
+        struct reaper *reaper;
+        struct front fronts[LIMIT_ADDRESSES];
+        size_t n_fronts;
+        struct conn **conns; /* [n_conns], by session slot */
+        size_t n_conns;
+        uint8_t *packet; /* [WIRE_PACKET_BYTES], what is being received */
+        uint64_t drain_ms;
+        bool is_stopping;
+};
+
+/* server.c */
+uint64_t server_now(const struct server *s);
+
+/* front.c */
+BT_MUST int front_open(struct server *s, const struct options *options);
+void front_close_all(struct server *s);
+
+/* conn.c */
+void conn_accept(struct server *s, int fd);
+void conn_flush_all(struct server *s);
+void conn_close(struct conn *conn);
+
+/* prepare.c */
+BT_MUST int prepare_streams(void); /* before any descriptor is opened */
+BT_MUST int prepare_process(struct server *s, struct core_limits *limits);
+
+#endif

@@ -1,0 +1,17 @@
+/* Design note. Exit statuses: 0 done, 1 failed, 2 usage. */
+#include "broker/options.h"
+#include "broker/server.h"
+
+int main(int argc, char **argv)
+{
+        struct options options;
+
+        switch (options_parse(argc, argv, &options)) {
+        case 0:
+                return server_run(&options);
+        case OPTIONS_E_DONE:
+                return 0;
+        default:
+                return 2;
+        }
+}

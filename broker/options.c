@@ -1,0 +1,141 @@
+/* Design note. getopt_long, one error line each, exit status 2. Numbers must be whole and in range:
+ * a limit that was mistyped must not silently become zero. */
+#include "broker/options.h"
+
+#include "broker/log.h"
+#include "broker/version.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIMITS_PER_LINE = 3 };
+
+static void print_help(void)
+{
+        printf("usage: broker [--listen ADDRESS]... [--limit NAME=VALUE]...\n"
+               "\n"
+               "Routes messages between the services of this host.\n"
+               "\n"
+               "  -l, --listen ADDRESS    @NAME (abstract), /PATH or ./PATH; options for paths:\n"
+               "                          ?mode=0660&group=NAME. Several are served at once.\n"
+               "                          Without it: $BATON_ADDRESS, else @baton-UID and\n"
+               "                          $XDG_RUNTIME_DIR/baton.sock (root:\n"
+               "                          " ADDRESS_ROOT_DIR "/baton.sock)\n"
+               "  -L, --limit NAME=VALUE  change a limit (bytes, milliseconds or pieces):\n"
+               "                         ");
+        for (size_t i = 0; core_limits_name(i); i++)
+                printf("%s%s", i && i % LIMITS_PER_LINE == 0 ? "\n                          " : " ",
+                        core_limits_name(i));
+        printf("\n"
+               "  -h, --help              this text\n"
+               "  -V, --version           the version\n"
+               "\n"
+               "Says on stderr one line for each address, then `ready`. Ends on SIGTERM or\n"
+               "SIGINT when what is queued has been delivered, after 5 s at most (limit\n"
+               "drain_ms). Exit status: 0 done, 1 failed, 2 usage.\n");
+}
+
+static int add_listen(struct options *o, const char *text)
+{
+        struct address_why why;
+        size_t n = 0;
+        int r = address_parse_list(text, ADDRESS_BROKER, o->listen + o->n_listen,
+                LIMIT_ADDRESSES - o->n_listen, &n, &why);
+
+        if (r) {
+                log_line("%s: %s", text, r < 0 ? strerror(-r) : why.text);
+                return OPTIONS_E_USAGE;
+        }
+        o->n_listen += n;
+        return 0;
+}
+
+static int set_limit(struct options *o, const char *text)
+{
+        const char *equals = strchr(text, '=');
+        char name[WIRE_NAME_BYTES], *end;
+        uint64_t least = 0;
+
+        if (!equals || (size_t)(equals - text) >= sizeof(name)) {
+                log_line("--limit %s: expected NAME=VALUE", text);
+                return OPTIONS_E_USAGE;
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
+        errno = 0;
+        unsigned long long value = strtoull(equals + 1, &end, 10);
+        if (errno || *end || equals[1] < '0' || equals[1] > '9') {
+                log_line("--limit %s: not a whole number", text);
+                return OPTIONS_E_USAGE;
+        }
+        switch (core_limits_set(&o->limits, name, value, &least)) {
+        case 0:
+                return 0;
+        case LIMITS_E_VALUE:
+                log_line("--limit %s: must be %" PRIu64 " to 2^40", text, least);
+                return OPTIONS_E_USAGE;
+        default:
+                log_line("--limit %s: no such limit (see --help)", text);
+                return OPTIONS_E_USAGE;
+        }
+}
+
+static int use_defaults(struct options *o)
+{
+        struct address_why why;
+        int r = address_defaults(ADDRESS_BROKER, o->listen, LIMIT_ADDRESSES, &o->n_listen, &why);
+
+        if (r) {
+                log_line("default addresses: %s", r < 0 ? strerror(-r) : why.text);
+                return OPTIONS_E_USAGE;
+        }
+        o->is_default = true;
+        return 0;
+}
+
+static int take_option(struct options *o, int option)
+{
+        switch (option) {
+        case 'l':
+                return add_listen(o, optarg);
+        case 'L':
+                return set_limit(o, optarg);
+        case 'h':
+                print_help();
+                return OPTIONS_E_DONE;
+        case 'V':
+                printf("broker (baton) %s\n", BATON_BROKER_VERSION);
+                return OPTIONS_E_DONE;
+        default:
+                return OPTIONS_E_USAGE; /* getopt has said why */
+        }
+}
+
+int options_parse(int argc, char **argv, struct options *ret_options)
+{
+        static const struct option known[] = {
+                {"listen", required_argument, NULL, 'l'},
+                {"limit", required_argument, NULL, 'L'},
+                {"help", no_argument, NULL, 'h'},
+                {"version", no_argument, NULL, 'V'},
+                {0},
+        };
+        struct options o = {0};
+        int option, r = 0;
+
+        core_limits_default(&o.limits);
+        while (r == 0 && (option = getopt_long(argc, argv, "l:L:hV", known, NULL)) != -1)
+                r = take_option(&o, option);
+        if (r == 0 && optind < argc) {
+                log_line("unexpected argument '%s' (see --help)", argv[optind]);
+                r = OPTIONS_E_USAGE;
+        }
+        if (r == 0 && !o.n_listen)
+                r = use_defaults(&o);
+        if (r == 0)
+                *ret_options = o;
+        return r;
+}

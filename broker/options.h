@@ -1,0 +1,24 @@
+/* options.h - the broker's command line. */
+#ifndef BATON_BROKER_OPTIONS_H
+#define BATON_BROKER_OPTIONS_H
+
+#include "broker/core/core.h"
+#include "proto/link/address.h"
+#include "proto/wire/limits.h"
+
+struct options {
+        struct address listen[LIMIT_ADDRESSES];
+        size_t n_listen;
+        bool is_default; /* no --listen: one of the addresses is enough */
+        struct core_limits limits;
+};
+
+enum options_outcome {
+        OPTIONS_E_DONE = 1,  /* --help or --version was printed: exit 0 */
+        OPTIONS_E_USAGE = 2, /* the error is on stderr: exit 2 */
+};
+
+/* options_parse reads argv. Returns 0 · OPTIONS_E_DONE · OPTIONS_E_USAGE. */
+BT_MUST int options_parse(int argc, char **argv, struct options *ret_options);
+
+#endif

@@ -1,0 +1,195 @@
+/* Design note. One loop, one thread (and the reaper). A turn: libuv polls and calls conn.c, which
+ * feeds the core; then, in `check`, everything the core wants to say is sent. `prepare` does the
+ * same for what a timer set off, so the loop never sleeps on unsent output.
+ *
+ * SIGTERM closes the listeners first, so the names are free at once whatever happens to the rest;
+ * then every session is told, and gets what is queued for it, for drain_ms at most. */
+#include "broker/server.h"
+
+#include "broker/internal.h"
+#include "broker/log.h"
+#include "broker/version.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+uint64_t server_now(const struct server *s)
+{
+        return uv_now(&s->loop) * UINT64_C(1000000);
+}
+
+static void stop_when_empty(struct server *s)
+{
+        if (s->is_stopping && !core_sessions(s->core))
+                uv_stop(&s->loop);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+        struct server *s = timer->data;
+
+        s->deadline_ns = UINT64_MAX;
+        core_tick(s->core, server_now(s));
+}
+
+/* The timer is only ever moved forward: one that comes too early costs a look at the heap. */
+static void arm_deadline(struct server *s)
+{
+        uint64_t at = core_deadline(s->core), now = server_now(s);
+
+        if (at >= s->deadline_ns)
+                return;
+        s->deadline_ns = at;
+        uint64_t in_ms = at > now ? (at - now + 999999) / 1000000 : 0;
+        uv_timer_start(&s->deadline, on_deadline, in_ms, 0);
+}
+
+static void turn(struct server *s)
+{
+        conn_flush_all(s);
+        arm_deadline(s);
+        stop_when_empty(s);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+        turn(prepare->data);
+}
+
+static void on_check(uv_check_t *check)
+{
+        turn(check->data);
+}
+
+static void on_drained(uv_timer_t *timer)
+{
+        struct server *s = timer->data;
+
+        log_line("%zu sessions did not read in time", core_sessions(s->core));
+        uv_stop(&s->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+        struct server *s = handle->data;
+
+        (void)number;
+        if (s->is_stopping)
+                return;
+        s->is_stopping = true;
+        log_line("stopping");
+        front_close_all(s);
+        core_shutdown(s->core, server_now(s));
+        uv_timer_start(&s->drain, on_drained, s->drain_ms, 0);
+}
+
+static int init_handles(struct server *s)
+{
+        uv_prepare_init(&s->loop, &s->prepare);
+        uv_check_init(&s->loop, &s->check);
+        uv_timer_init(&s->loop, &s->deadline);
+        uv_timer_init(&s->loop, &s->drain);
+        s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s;
+        s->sigterm.data = s->sigint.data = s;
+        s->deadline_ns = UINT64_MAX;
+        int r = uv_signal_init(&s->loop, &s->sigterm);
+        if (r == 0)
+                r = uv_signal_init(&s->loop, &s->sigint);
+        if (r == 0)
+                r = uv_signal_start(&s->sigterm, on_signal, SIGTERM);
+        if (r == 0)
+                r = uv_signal_start(&s->sigint, on_signal, SIGINT);
+        uv_prepare_start(&s->prepare, on_prepare);
+        uv_check_start(&s->check, on_check);
+        return r;
+}
+
+static int make_core(struct server *s, const struct core_limits *limits)
+{
+        struct core_config config = {
+                .name = "baton " BATON_BROKER_VERSION,
+                .self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()},
+                .rights = WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_BLOCK |
+                          WIRE_RIGHT_ADMIN,
+                .limits = *limits,
+        };
+        int r = uv_random(NULL, NULL, &config.seed, sizeof(config.seed), 0, NULL);
+
+        if (r == 0)
+                r = uv_random(NULL, NULL, config.instance, sizeof(config.instance), 0, NULL);
+        if (r == 0)
+                r = core_new(&config, server_now(s), &s->core);
+        return r;
+}
+
+static int start(struct server *s, const struct options *options)
+{
+        struct core_limits limits = options->limits;
+        int r = prepare_process(s, &limits);
+
+        if (r == 0)
+                r = init_handles(s);
+        if (r == 0)
+                r = make_core(s, &limits);
+        if (r == 0)
+                r = reaper_new(&s->reaper);
+        s->drain_ms = limits.drain_ms;
+        s->packet = malloc(WIRE_PACKET_BYTES);
+        if (r == 0 && !s->packet)
+                r = -ENOMEM;
+        return r;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+        (void)arg;
+        if (!uv_is_closing(handle))
+                uv_close(handle, NULL);
+}
+
+/* Half-built servers end here too. */
+static void finish(struct server *s)
+{
+        front_close_all(s);
+        for (size_t i = 0; i < s->n_conns; i++) {
+                if (s->conns[i])
+                        conn_close(s->conns[i]);
+        }
+        s->core = core_free(s->core);
+        uv_walk(&s->loop, close_handle, NULL);
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+        uv_loop_close(&s->loop);
+        if (s->reaper) {
+                reaper_take(s->reaper, &s->yard);
+                reaper_abandon(s->reaper);
+        }
+        free(s->conns);
+        free(s->packet);
+}
+
+int server_run(const struct options *options)
+{
+        struct server s = {0};
+        int r = prepare_streams();
+
+        if (r == 0)
+                r = uv_loop_init(&s.loop);
+        if (r == 0)
+                r = start(&s, options);
+        if (r < 0) {
+                log_line("cannot start: %s", strerror(-r));
+                return 1;
+        }
+        r = front_open(&s, options);
+        if (r < 0) {
+                if (r != -EADDRNOTAVAIL)
+                        log_line("cannot serve: %s", strerror(-r));
+        } else {
+                log_ready();
+                uv_run(&s.loop, UV_RUN_DEFAULT);
+        }
+        finish(&s);
+        return r < 0 ? 1 : 0;
+}

@@ -70,6 +70,7 @@ debian_rules = repository_rule(
 def baton_external():
     pkg_config_library(name = "libuv", module = "libuv", version = "1.44", debian = "libuv1-dev")
     pkg_config_library(name = "msgpack", module = "msgpack", version = "4.0", debian = "libmsgpack-dev")
+    pkg_config_library(name = "jansson", module = "jansson", version = "2.13", debian = "libjansson-dev")
     pkg_config_library(name = "cmocka", module = "cmocka", version = "1.1", debian = "libcmocka-dev")
 
     # Bazel 4.2.3's own needs.

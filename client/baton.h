@@ -1,0 +1,400 @@
+/* baton.h - talk to the services of this host through Baton.
+ *
+ *      #include <baton.h>
+ *      #include <stdio.h>
+ *
+ *      static void on_message(baton *b, const struct baton_message *m, void *arg)
+ *      {
+ *              (void)b, (void)arg;
+ *              printf("%s %.*s (uid %u)\n", m->topic, (int)m->payload_len,
+ *                      (const char *)m->payload, m->sender.uid);
+ *      }
+ *
+ *      int main(void)
+ *      {
+ *              baton *b;
+ *              if (baton_new(&b) < 0)
+ *                      return 1;
+ *              if (baton_connect(b, NULL, 5000) < 0 ||
+ *                  baton_subscribe(b, "sensors.>", NULL, on_message, NULL, NULL) < 0 ||
+ *                  baton_publish(b, "sensors.cabin.temp", "21.5", 4) < 0)
+ *                      fprintf(stderr, "%s\n", baton_error(b));
+ *              else
+ *                      while (baton_wait(b, -1) >= 0)
+ *                              ;
+ *              baton_free(b);
+ *      }
+ *
+ * Results. Functions that return int return 0 or a count for done, a negative errno for failed;
+ * then baton_error() has a line for people and baton_code() the broker's code:
+ *
+ *      -ECONNREFUSED  no broker, or none to trust, at any of the addresses
+ *      -ENOTCONN      not connected, or not any more; the reason is in baton_error()
+ *      -EACCES        refused: by uid, by policy, by the permissions of a socket file
+ *      -ETIMEDOUT     the time given has passed
+ *      -EHOSTUNREACH  no responders
+ *      -EPIPE         all responders went away without a reply
+ *      -EINVAL        a topic, filter, header or argument is bad
+ *      -EDQUOT        a limit of the broker, named in baton_error()
+ *      -EAGAIN        non-blocking handle: would wait
+ *      -ENOBUFS       the inbox is full: dispatch before you publish more
+ *      -ECANCELED     the request was cancelled
+ *      -ESTALE        the request is over, or was not yours to answer
+ *      -ENOENT        no such subscription or request
+ *      -EEXIST        a group with other options
+ *      -EOPNOTSUPP    this broker does not do that
+ *      -EMSGSIZE      too large
+ *      -EPROTO        one side broke the protocol
+ *      -ESHUTDOWN     the broker stops
+ *      -EIO           the broker says that it failed, in a way this library does not know
+ *      -ENOMEM        here or in the broker
+ *
+ * Blocking. A handle blocks unless baton_set_nonblocking() was called: publishing waits while the
+ * broker is behind, and goes on receiving meanwhile. What arrives then is kept in the inbox and
+ * dispatched by the next baton_wait or baton_process, so no callback runs inside a publish, and two
+ * programs that feed each other cannot wait for each other. In an event loop make the handle
+ * non-blocking and use baton_fd, baton_events, baton_timeout and baton_process.
+ *
+ * Callbacks run inside baton_process, hence inside baton_wait and inside the blocking calls that
+ * wait for an answer, each of which says so. They may call everything, blocking calls too. Inside a
+ * callback nothing more is dispatched, so messages never overtake each other: what arrives is kept,
+ * as during a publish, and only what the inner call itself waits for reaches it. A blocking call
+ * goes on after a signal, except baton_wait.
+ *
+ * Memory. What a callback is given is borrowed until it returns. Strings are UTF-8 and
+ * NUL-terminated. Arguments are copied or used up before a call returns.
+ *
+ * Threads. One handle, one thread; handles are independent. After fork() use it in one process. */
+#ifndef BATON_H
+#define BATON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define BATON_API  __attribute__((visibility("default")))
+#define BATON_MUST __attribute__((warn_unused_result))
+#else
+#define BATON_API
+#define BATON_MUST
+#endif
+
+#define BATON_VERSION "0.1.0"
+
+typedef struct baton baton;
+
+/* ---------------------------------------------------------------- messages */
+
+enum baton_header_kind {
+        BATON_NIL,
+        BATON_BOOL,
+        BATON_INT,   /* negative integers */
+        BATON_UINT,  /* non-negative integers */
+        BATON_FLOAT, /* finite */
+        BATON_STR,
+        BATON_BIN,
+};
+
+struct baton_header {
+        const char *key; /* NUL-terminated when you publish; key_len 0 then means strlen(key) */
+        size_t key_len;
+        enum baton_header_kind kind;
+        union {
+                bool boolean;
+                int64_t i;
+                uint64_t u;
+                double f;
+                struct {
+                        const void *data;
+                        size_t len;
+                } bytes; /* BATON_STR, BATON_BIN */
+        } value;
+};
+
+/* Who sent a message, as the kernel attested it when that client connected. Session 0 is the
+ * broker. */
+struct baton_sender {
+        uint64_t session;
+        pid_t pid;
+        uid_t uid;
+        gid_t gid;
+};
+
+/* A received message. Borrowed until the callback returns. */
+struct baton_message {
+        const char *topic; /* "" for a reply */
+        size_t topic_len;
+        const void *payload;
+        size_t payload_len;
+        struct baton_sender sender;
+        uint64_t seq;          /* number of this delivery in this session */
+        uint64_t age_ms;       /* time in the broker, for retained messages and those with a ttl */
+        uint64_t token;        /* of a request: the right to reply, see baton_reply */
+        uint32_t subscription; /* which one matched; 0 for a reply */
+        uint32_t redelivered;  /* times delivered before */
+        uint32_t n_headers;    /* walk them with baton_header_at */
+        uint32_t n_fds;
+        uint32_t fds_withheld;
+        const int *fds; /* [n_fds], borrowed, close-on-exec */
+        bool retained;  /* the topic's last value from before you subscribed */
+        bool is_request;
+        bool more;   /* reply: further replies follow */
+        bool failed; /* reply: the responder could not do it */
+        const void *reserved[4];
+};
+
+/* baton_header_at reads header `i` < n_headers of a received message; baton_header_find the one
+ * called `key`. Keys of received headers are not NUL-terminated: use key_len. Returns 0 · -ENOENT.
+ */
+BATON_API BATON_MUST int baton_header_at(
+        const struct baton_message *m, uint32_t i, struct baton_header *ret_header);
+BATON_API BATON_MUST int baton_header_find(
+        const struct baton_message *m, const char *key, struct baton_header *ret_header);
+
+/* A message to publish, to request with, or to reply with. Zero what you do not use. */
+struct baton_publication {
+        const char *topic; /* a reply: NULL */
+        const void *payload;
+        size_t payload_len;
+        const struct baton_header *headers; /* [n_headers] */
+        size_t n_headers;
+        const int *fds; /* [n_fds]: stay yours, are duplicated by the kernel */
+        size_t n_fds;
+        uint32_t flags;     /* BATON_NO_ECHO ... */
+        uint32_t ttl_ms;    /* 0: no end */
+        uint32_t reply_fds; /* a request: descriptors that a reply may carry */
+        const void *reserved[4];
+};
+
+enum {
+        BATON_NO_ECHO = 1 << 0, /* not back to this handle */
+        BATON_RETAIN = 1 << 1,  /* kept as the topic's last value; an empty payload clears it */
+        BATON_WILL = 1 << 2, /* published by the broker when this client ends without baton_close */
+        BATON_MORE = 1 << 3, /* reply: further replies follow */
+        BATON_FAILED = 1 << 4, /* reply: could not be done, the payload says why */
+};
+
+/* A message for a subscription, or a reply. */
+typedef void (*baton_message_fn)(baton *b, const struct baton_message *m, void *arg);
+
+/* The end of something started: `result` >= 0 done, or a negative errno and `text` says why. Called
+ * exactly once, also when the connection is lost or the handle freed (-ENOTCONN). */
+typedef void (*baton_done_fn)(baton *b, int result, const char *text, void *arg);
+
+/* ---------------------------------------------------------------- the handle */
+
+/* baton_new makes a handle that is not connected. Returns 0 · -ENOMEM. */
+BATON_API BATON_MUST int baton_new(baton **ret_b);
+
+/* baton_free closes without waiting (baton_close says good-bye first); safe inside a callback of
+ * the handle. NULL is fine. Returns NULL. */
+BATON_API baton *baton_free(baton *b);
+
+/* Before baton_connect: the name that `status` shows (<= 64 bytes, plain text; gives no rights). */
+BATON_API BATON_MUST int baton_set_name(baton *b, const char *name);
+
+/* Publishing then returns -EAGAIN instead of waiting; try again after the next baton_process. */
+BATON_API void baton_set_nonblocking(baton *b, bool on);
+
+/* As if every publication had BATON_NO_ECHO. */
+BATON_API void baton_set_no_echo(baton *b, bool on);
+
+/* Bytes of received messages kept while a blocking call waits (64 MiB). */
+BATON_API void baton_set_inbox(baton *b, size_t bytes);
+
+/* Called for what a person should know though no call failed: addresses skipped, an unconfirmed
+ * publication refused, another overflow policy than asked for, messages lost and no gap callback.
+ * It must not use the handle. */
+typedef void (*baton_log_fn)(const char *text, void *arg);
+BATON_API void baton_set_log(baton *b, baton_log_fn fn, void *arg);
+
+/* Called where messages of a subscription were lost, in their place in the order. */
+struct baton_gap {
+        uint32_t subscription;
+        const char *filter;
+        uint64_t count;
+        const char *reason; /* "overflow", "expired", ... */
+};
+typedef void (*baton_gap_fn)(baton *b, const struct baton_gap *gap, void *arg);
+BATON_API void baton_set_gap(baton *b, baton_gap_fn fn, void *arg);
+
+/* baton_connect tries `addresses` in turn and takes the first with a broker that runs as root, as
+ * this user, or as the uid that the address asks for (`?uid=`); nothing is sent to another. It
+ * waits on non-blocking handles too. A handle that lost its broker may connect again: what was
+ * received before is dispatched first, then its subscriptions are gone.
+ *
+ * addresses    comma-separated: "@name" (abstract), "/path" or "./path", with `seqpacket:`
+ *              (default) or `stream:` in front; NULL: $BATON_ADDRESS, else "@baton-UID", then
+ *              $XDG_RUNTIME_DIR/baton.sock (root: /run/baton/baton.sock).
+ * timeout_ms   for all of it; -1 = no limit.
+ * Returns 0 · -ECONNREFUSED · -EACCES · -ETIMEDOUT · -EINVAL (address) · -EPROTO · -EISCONN ·
+ * -ENOMEM. */
+BATON_API BATON_MUST int baton_connect(baton *b, const char *addresses, int timeout_ms);
+
+/* baton_close sends everything, says good-bye (so that no will is published), and waits until the
+ * broker has taken all of it. Messages that arrive meanwhile are dispatched. The handle is not
+ * connected afterwards in any case. Returns 0 · -ETIMEDOUT · -ENOTCONN (lost before it was done).
+ */
+BATON_API BATON_MUST int baton_close(baton *b, int timeout_ms);
+
+BATON_API bool baton_is_connected(const baton *b);
+
+/* The last failure as a line for people, "" if none; valid until the next call. */
+BATON_API const char *baton_error(const baton *b);
+
+/* Its code (PROTOCOL.md part 9) if the broker reported it, else 0. */
+BATON_API int baton_code(const baton *b);
+
+/* Facts of the connection; address as text, session number, the broker's 16-byte instance id,
+ * rights (PROTOCOL.md part 3), credentials, and one limit by its name (0 if the broker did not
+ * name it). */
+BATON_API const char *baton_address(const baton *b);
+BATON_API uint64_t baton_session(const baton *b);
+BATON_API const uint8_t *baton_instance(const baton *b);
+BATON_API uint64_t baton_rights(const baton *b);
+BATON_API struct baton_sender baton_broker(const baton *b);
+BATON_API uint64_t baton_limit(const baton *b, const char *name);
+
+/* ---------------------------------------------------------------- publishing */
+
+/* baton_publish sends a message to whoever subscribed to `topic`. When it returns 0 the message is
+ * on its way (given to the kernel, or gathered behind others that are); it reaches the broker even
+ * if this process exits afterwards, once baton_flush or baton_close has returned 0.
+ *
+ * Returns 0 · -EINVAL · -EMSGSIZE · -ENOTCONN · -EAGAIN (non-blocking) · -ENOBUFS · -ENOMEM; with
+ * descriptors also -EOPNOTSUPP (the session lacks the right) · -EACCES · -EDQUOT · -EBADF ·
+ * -EMFILE. */
+BATON_API BATON_MUST int baton_publish(
+        baton *b, const char *topic, const void *payload, size_t payload_len);
+
+/* baton_publish_with: the same with headers, flags, ttl, descriptors. */
+BATON_API BATON_MUST int baton_publish_with(baton *b, const struct baton_publication *p);
+
+/* baton_publish_confirm: and `done` (may be NULL) is called with the number of clients whose queue
+ * took it, or why not; in the order of publishing. Up to 65,536 answers of all kinds may be awaited
+ * at once, more are -ENOBUFS. */
+BATON_API BATON_MUST int baton_publish_confirm(
+        baton *b, const struct baton_publication *p, baton_done_fn done, void *arg);
+
+/* baton_publish_wait waits for that answer and returns it: >= 0 clients, or a negative errno.
+ * Dispatches meanwhile. */
+BATON_API BATON_MUST int baton_publish_wait(
+        baton *b, const struct baton_publication *p, int timeout_ms);
+
+/* Between baton_cork and baton_uncork publications are gathered into full packets and sent only
+ * when one is full; uncork sends the rest. Corks nest. Inside a callback the handle is corked. */
+BATON_API void baton_cork(baton *b);
+BATON_API BATON_MUST int baton_uncork(baton *b);
+
+/* baton_flush gives everything gathered to the kernel. Returns 0 · -EAGAIN (non-blocking) ·
+ * -ETIMEDOUT · -ENOTCONN · -ENOBUFS. */
+BATON_API BATON_MUST int baton_flush(baton *b, int timeout_ms);
+
+/* ---------------------------------------------------------------- subscribing */
+
+enum baton_overflow {
+        BATON_BLOCK, /* slow the publishers: nothing is lost */
+        BATON_DROP_OLDEST,
+        BATON_DROP_NEWEST,
+        BATON_LATEST, /* one per topic */
+        BATON_DISCONNECT,
+};
+
+/* Zero: a plain subscription. */
+struct baton_subscription {
+        uint32_t max_fds; /* messages with more descriptors come without */
+        bool observer;    /* see everything, count as nobody: loggers, monitors */
+        enum baton_overflow overflow;
+        uint64_t queue_bytes, queue_messages; /* 0: the broker's */
+        const char *group;                    /* share the work with the other members */
+        uint32_t window;         /* messages under way to this client; 0: none, groups 16 */
+        bool ack;                /* group: acknowledge each, when the callback has returned */
+        uint32_t ack_ms;         /* group: unacknowledged for so long goes to another member */
+        uint32_t max_deliveries; /* group: then to `$sys.dead` */
+        bool no_retained;        /* not the last values from before */
+        const void *reserved[4];
+};
+
+/* baton_subscribe subscribes to `filter` (a topic in which `*` stands for one token and a final
+ * `>` for one or more) and waits until the broker has confirmed it. `fn` is called for every
+ * match. Messages of earlier subscriptions are dispatched meanwhile.
+ *
+ * options   NULL: a plain one.
+ * ret_sub   its number, for baton_unsubscribe; may be NULL.
+ * Returns 0 · -EINVAL · -EACCES · -EDQUOT · -EOPNOTSUPP · -ENOTCONN · -ETIMEDOUT (30 s) · -ENOMEM.
+ */
+BATON_API BATON_MUST int baton_subscribe(baton *b, const char *filter,
+        const struct baton_subscription *options, baton_message_fn fn, void *arg,
+        uint32_t *ret_sub);
+
+/* baton_subscribe_start does not wait; `done` (may be NULL) is called with the broker's answer: the
+ * overflow policy in force (enum baton_overflow), or why not. */
+BATON_API BATON_MUST int baton_subscribe_start(baton *b, const char *filter,
+        const struct baton_subscription *options, baton_message_fn fn, baton_done_fn done,
+        void *arg, uint32_t *ret_sub);
+
+/* baton_unsubscribe: `fn` is not called any more from this moment on. Does not wait. Safe inside
+ * any callback. Returns 0 · -ENOENT · -ENOTCONN · -ENOMEM. */
+BATON_API BATON_MUST int baton_unsubscribe(baton *b, uint32_t sub);
+
+/* ---------------------------------------------------------------- requests */
+
+/* baton_request sends `p` to those who serve its topic and waits: `reply` is called for each
+ * reply, the last one has `more` unset. Dispatches other messages meanwhile.
+ *
+ * p            no flags, no ttl.
+ * timeout_ms   0: 30 s; -1: the protocol's longest, a day. Should the broker not keep to it, the
+ *              library ends the request 1 s later.
+ * Returns 0 (also when the responder said `failed`) · -EHOSTUNREACH · -EPIPE · -ETIMEDOUT · as
+ * baton_publish. */
+BATON_API BATON_MUST int baton_request(baton *b, const struct baton_publication *p, int timeout_ms,
+        baton_message_fn reply, void *arg);
+
+/* baton_request_start does not wait: `reply` for each reply, then `done` once. `*ret_id` (may be
+ * NULL) is for baton_cancel. */
+BATON_API BATON_MUST int baton_request_start(baton *b, const struct baton_publication *p,
+        int timeout_ms, baton_message_fn reply, baton_done_fn done, void *arg, uint64_t *ret_id);
+
+/* baton_cancel ends a request: its `done` is called with -ECANCELED, in the next baton_process.
+ * Returns 0 · -ENOENT. */
+BATON_API BATON_MUST int baton_cancel(baton *b, uint64_t id);
+
+/* baton_reply answers the request that carried `token` (baton_message.token); it may be called
+ * later than in the callback. With BATON_MORE in p->flags others follow. Returns as
+ * baton_publish_with. */
+BATON_API BATON_MUST int baton_reply(baton *b, uint64_t token, const void *payload, size_t len);
+BATON_API BATON_MUST int baton_reply_with(
+        baton *b, uint64_t token, const struct baton_publication *p);
+
+/* ---------------------------------------------------------------- waiting */
+
+/* baton_wait waits for something to happen, at most `timeout_ms` (-1: for ever), and dispatches
+ * it. Returns the number of messages dispatched (0: the time has passed, or only answers came) ·
+ * -ENOTCONN · -EPROTO · -EINTR (a signal) · -ENOMEM. The loss of the connection is told when what
+ * came before it has been dispatched. */
+BATON_API BATON_MUST int baton_wait(baton *b, int timeout_ms);
+
+/* For event loops: poll `baton_fd` for `baton_events` (POLLIN, POLLOUT; may change with every
+ * call), at most `baton_timeout` ms (-1: no limit, 0: there is work already), then call
+ * baton_process, which never waits and dispatches what there is, up to a fair share. Returns as
+ * baton_wait. */
+BATON_API int baton_fd(const baton *b);
+BATON_API short baton_events(const baton *b);
+BATON_API int baton_timeout(const baton *b);
+BATON_API BATON_MUST int baton_process(baton *b);
+
+/* baton_ping waits until the broker has read everything sent before (baton_publish_wait: until a
+ * publication is admitted). Dispatches meanwhile. Returns 0 · -ETIMEDOUT · -ENOTCONN. */
+BATON_API BATON_MUST int baton_ping(baton *b, int timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

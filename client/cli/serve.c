@@ -1,0 +1,360 @@
+/* Design note. Three lists: requests that wait for a free place, commands that run, answers that
+ * wait to be sent. The handle does not block; nor do the pipes; so nothing a command or the broker
+ * does holds up another command.
+ *
+ * When too many requests wait, the broker is read no more until some are done, and so learns that
+ * we are behind. Requests of a session that was lost are nobody's: their answers are dropped. */
+#include "client/cli/common.h"
+#include "client/cli/job.h"
+#include "client/cli/keeper.h"
+#include "client/cli/signals.h"
+#include "client/cli/tools.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+static const char HELP[] =
+        "usage: serve [OPTION]... TOPIC -- COMMAND [ARGUMENT]...\n"
+        "       serve [OPTION]... --echo TOPIC\n"
+        "\n"
+        "Answers requests: runs COMMAND for each, with the payload on its stdin; what it writes "
+        "to\n"
+        "stdout is the reply. If it does not exit with 0 the request has failed. Descriptors that\n"
+        "came with the request are 3, 4, ...; files are at their beginning. The environment has\n"
+        "BATON_TOPIC, BATON_SENDER_UID, BATON_SENDER_PID and BATON_SENDER_SESSION. Up to 16 run "
+        "at\n"
+        "once.\n"
+        "\n"
+        "      --echo           reply with the payload instead of running anything\n"
+        "      --group G        share the requests with the other members of G\n" CLI_HELP "\n"
+        "With -v `ready` is printed on stderr once the broker has confirmed the subscription.\n"
+        "A broker that is lost is waited for; that is said on stderr. SIGTERM and SIGINT: what\n"
+        "runs may finish, for 5 s; nothing is killed.\n"
+        "Exit status: 0 done, 1 failed, 2 usage, 3 no broker, 5 refused.\n";
+
+enum {
+        /* Commands at once. */
+        RUNNING_MAX = 16,
+        /* Requests that wait here, and their bytes, before the broker is read no more. */
+        WAITING_MAX = 4096,
+        WAITING_BYTES_MAX = 64 << 20,
+        /* Milliseconds SIGTERM gives what runs. */
+        DRAIN_MS = 5000,
+};
+
+struct serve {
+        struct cli cli;
+        struct keeper keeper;
+        char *const *command; /* NULL: echo */
+        struct list waiting, running, answers;
+        size_t n_waiting, waiting_bytes, n_running;
+        uint64_t stop_ns; /* when to leave at the latest; 0: nobody has asked */
+        int signal_fd;
+};
+
+static struct job *job_of(struct list *link)
+{
+        return list_entry(link, struct job, link);
+}
+
+/* ---------------------------------------------------------------- answers */
+
+/* Returns 0 (sent, or it never will be) · -EAGAIN. */
+static int answer(struct serve *s, struct job *j)
+{
+        struct baton_publication p = {
+                .payload = j->reply.data,
+                .payload_len = j->reply.len,
+                .flags = j->has_failed ? BATON_FAILED : 0,
+        };
+        int r = j->token ? baton_reply_with(s->cli.b, j->token, &p) : 0;
+
+        if (r == -EAGAIN)
+                return r;
+        if (r == -EMSGSIZE) {
+                job_fail(j, "the reply is too large: %s", baton_error(s->cli.b));
+                return answer(s, j);
+        }
+        if (r < 0 && r != -ENOTCONN)
+                cli_say(&s->cli, "%s: %s", j->topic, baton_error(s->cli.b));
+        return 0;
+}
+
+static void send_answers(struct serve *s)
+{
+        for (struct list *it; (it = list_first(&s->answers));) {
+                if (answer(s, job_of(it)) < 0)
+                        return;
+                job_free(job_of(it));
+        }
+}
+
+static void finish(struct serve *s, struct job *j)
+{
+        list_remove(&j->link);
+        list_push_back(&s->answers, &j->link);
+}
+
+/* ---------------------------------------------------------------- requests */
+
+static struct job *unqueue(struct serve *s)
+{
+        struct job *j = job_of(list_first(&s->waiting));
+
+        list_remove(&j->link);
+        s->n_waiting--;
+        s->waiting_bytes -= j->payload.len;
+        return j;
+}
+
+static void start_waiting(struct serve *s)
+{
+        while (s->n_waiting && s->n_running < RUNNING_MAX) {
+                struct job *j = unqueue(s);
+                int r = job_start(j, s->command);
+                if (r < 0) {
+                        cli_fail_about(&s->cli, r, s->command[0], NULL);
+                        job_fail(j, "%s cannot be started: %s", s->command[0], strerror(-r));
+                        finish(s, j);
+                } else {
+                        list_push_back(&s->running, &j->link);
+                        s->n_running++;
+                }
+        }
+}
+
+static bool is_full(const struct serve *s)
+{
+        return s->n_waiting >= WAITING_MAX || s->waiting_bytes >= WAITING_BYTES_MAX;
+}
+
+/* Nothing can be done for it but to say so; if that fails too it will time out. */
+static void refuse(struct serve *s, const struct baton_message *m, int error)
+{
+        const char *why = strerror(-error);
+        struct baton_publication p = {
+                .payload = why, .payload_len = strlen(why), .flags = BATON_FAILED};
+
+        cli_fail_about(&s->cli, error, m->topic, NULL);
+        if (baton_reply_with(s->cli.b, m->token, &p) < 0)
+                cli_note(&s->cli, "%s", baton_error(s->cli.b));
+}
+
+static void echo(struct serve *s, const struct baton_message *m)
+{
+        int r = baton_reply(s->cli.b, m->token, m->payload, m->payload_len);
+        struct job *j;
+
+        if (r < 0 && r != -EAGAIN)
+                cli_say(&s->cli, "%s: %s", m->topic, baton_error(s->cli.b));
+        if (r != -EAGAIN)
+                return;
+        if ((r = job_new(m, 0, &j)) < 0) {
+                refuse(s, m, r);
+                return;
+        }
+        struct buf empty = j->reply;
+        j->reply = j->payload;
+        j->payload = empty;
+        finish(s, j);
+}
+
+static void on_message(baton *b, const struct baton_message *m, void *arg)
+{
+        struct serve *s = container_of(arg, struct serve, keeper);
+        size_t limit = baton_limit(b, "payload_bytes");
+        struct job *j;
+
+        if (!m->token) {
+                cli_note(&s->cli, "%s: not a request: ignored", m->topic);
+                return;
+        }
+        if (m->fds_withheld)
+                cli_say(&s->cli, "%s: %u descriptors withheld", m->topic, m->fds_withheld);
+        if (!s->command) {
+                echo(s, m);
+                return;
+        }
+        int r = job_new(m, limit ? limit : WIRE_FRAME_BYTES, &j);
+        if (r < 0) {
+                refuse(s, m, r);
+                return;
+        }
+        list_push_back(&s->waiting, &j->link);
+        s->n_waiting++;
+        s->waiting_bytes += j->payload.len;
+}
+
+/* Tokens end with their session. */
+static void on_lost(struct keeper *k)
+{
+        struct serve *s = container_of(k, struct serve, keeper);
+
+        while (s->n_waiting)
+                job_free(unqueue(s));
+        list_for_each (it, &s->running)
+                job_of(it)->token = 0;
+        list_for_each (it, &s->answers)
+                job_of(it)->token = 0;
+}
+
+/* ---------------------------------------------------------------- the loop */
+
+static int wait_for_any(struct serve *s, bool *ret_is_due)
+{
+        struct pollfd pfds[2 + 2 * RUNNING_MAX];
+        nfds_t n = 2;
+        int timeout_ms;
+
+        keeper_poll(&s->keeper, &pfds[0], &timeout_ms);
+        bool is_due = timeout_ms == 0, reads = !is_full(s) || !list_is_empty(&s->answers);
+        if (!reads)
+                pfds[0].events &= (short)~POLLIN;
+        pfds[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+        list_for_each (it, &s->running) {
+                job_poll(job_of(it), &pfds[n]);
+                n += 2;
+        }
+        if (!reads && is_due)
+                timeout_ms = -1;
+        int n_ready = poll(pfds, n, cli_left_ms(s->stop_ns ? s->stop_ns : UINT64_MAX, timeout_ms));
+        if (n_ready < 0 && errno != EINTR)
+                return cli_fail_about(&s->cli, -errno, "poll", NULL);
+        if (n_ready > 0 && pfds[1].revents)
+                signals_drain();
+        *ret_is_due = reads || (n_ready > 0 && pfds[0].revents);
+        return 0;
+}
+
+static void tend_jobs(struct serve *s)
+{
+        list_for_each_safe (it, &s->running) {
+                struct job *j = job_of(it);
+                job_turn(j);
+                job_reap(j, s->command[0]);
+                if (j->is_over) {
+                        s->n_running--;
+                        finish(s, j);
+                }
+        }
+}
+
+/* No more requests; those that were not begun are told. */
+static void begin_stop(struct serve *s)
+{
+        s->stop_ns = cli_now_ns() + DRAIN_MS * UINT64_C(1000000);
+        if (keeper_is_ready(&s->keeper) && baton_unsubscribe(s->cli.b, s->keeper.sub) < 0)
+                cli_note(&s->cli, "%s", baton_error(s->cli.b));
+        while (s->n_waiting) {
+                struct job *j = unqueue(s);
+                job_fail(j, "serve is stopping");
+                finish(s, j);
+        }
+}
+
+/* Nothing is left to do after a SIGTERM, or no time. */
+static bool is_done(const struct serve *s)
+{
+        if (!s->stop_ns)
+                return false;
+        bool is_idle = !s->n_running && list_is_empty(&s->answers);
+        return is_idle || !baton_is_connected(s->cli.b) || cli_now_ns() >= s->stop_ns;
+}
+
+static int turn(struct serve *s)
+{
+        bool is_due = true;
+        int status = wait_for_any(s, &is_due);
+
+        if (signals_stopping() && !s->stop_ns)
+                begin_stop(s);
+        if (status == 0 && is_due)
+                status = keeper_turn(&s->keeper);
+        tend_jobs(s);
+        if (!s->stop_ns)
+                start_waiting(s);
+        send_answers(s);
+        return status;
+}
+
+static void free_all(struct list *jobs)
+{
+        for (struct list *it; (it = list_first(jobs));)
+                job_free(job_of(it));
+}
+
+static int run(struct serve *s)
+{
+        int r = signals_open(true, &s->signal_fd);
+
+        if (r < 0)
+                return cli_fail_about(&s->cli, r, "signals", NULL);
+        int status = keeper_start(&s->keeper);
+        while (status == 0 && !is_done(s))
+                status = turn(s);
+        if (s->n_running)
+                cli_say(&s->cli, "%zu still running, left alone", s->n_running);
+        if (status == 0 && baton_is_connected(s->cli.b) && baton_close(s->cli.b, CLI_CLOSE_MS) < 0)
+                cli_note(&s->cli, "%s", baton_error(s->cli.b));
+        free_all(&s->waiting);
+        free_all(&s->running);
+        free_all(&s->answers);
+        return status;
+}
+
+/* ---------------------------------------------------------------- the command line */
+
+enum { OPTION_ECHO = 256, OPTION_GROUP };
+
+static int parse(struct serve *s, int argc, char **argv)
+{
+        static const struct option known[] = {
+                CLI_LONG,
+                {"echo", no_argument, NULL, OPTION_ECHO},
+                {"group", required_argument, NULL, OPTION_GROUP},
+                {0},
+        };
+        int option, status = 0;
+        bool is_echo = false;
+
+        while (status == 0 && (option = getopt_long(argc, argv, CLI_SHORT, known, NULL)) != -1) {
+                if (option == OPTION_ECHO)
+                        is_echo = true;
+                else if (option == OPTION_GROUP)
+                        s->keeper.options.group = optarg;
+                else
+                        status = cli_take(&s->cli, option);
+        }
+        if (status)
+                return status;
+        int n = argc - optind;
+        if (n < 1)
+                return cli_usage(&s->cli, "no topic");
+        if (is_echo == (n > 1))
+                return cli_usage(&s->cli, n > 1 ? "either --echo or a command" : "no command");
+        s->keeper.filters = argv + optind;
+        s->keeper.n_filters = 1;
+        s->keeper.options.max_fds = is_echo ? 0 : WIRE_FDS;
+        s->command = is_echo ? NULL : argv + optind + 1;
+        return 0;
+}
+
+int serve_main(int argc, char **argv)
+{
+        struct serve s = {
+                .cli = {.tool = "serve", .help = HELP},
+                .keeper = {.on_message = on_message, .on_lost = on_lost, .nonblocking = true},
+        };
+        int status = cli_init(&s.cli, argv);
+
+        s.keeper.cli = &s.cli;
+        list_init(&s.waiting);
+        list_init(&s.running);
+        list_init(&s.answers);
+        if (status == 0)
+                status = parse(&s, argc, argv);
+        if (status == 0)
+                status = run(&s);
+        return cli_exit(&s.cli, status);
+}

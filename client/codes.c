@@ -1,0 +1,66 @@
+/* Design note. The library speaks errno, the wire speaks codes; this is the only place that knows
+ * both. Several codes share an errno: baton_code() tells them apart. */
+#include "client/handle.h"
+
+#include "proto/wire/topic.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int code_errno(uint64_t code)
+{
+        static const int numbers[WIRE_CODE_N_] = {
+                [WIRE_CODE_NONE] = ENOTCONN,
+                [WIRE_CODE_PROTOCOL] = EPROTO,
+                [WIRE_CODE_VERSION] = EPROTO,
+                [WIRE_CODE_REFUSED] = EACCES,
+                [WIRE_CODE_LIMIT] = EDQUOT,
+                [WIRE_CODE_BAD_TOPIC] = EINVAL,
+                [WIRE_CODE_BAD_HEADERS] = EINVAL,
+                [WIRE_CODE_NO_RESPONDERS] = EHOSTUNREACH,
+                [WIRE_CODE_RESPONDER_GONE] = EPIPE,
+                [WIRE_CODE_TIMEOUT] = ETIMEDOUT,
+                [WIRE_CODE_BAD_TOKEN] = ESTALE,
+                [WIRE_CODE_NO_SUCH_SUB] = ENOENT,
+                [WIRE_CODE_DUPLICATE] = EEXIST,
+                [WIRE_CODE_NO_MEMORY] = ENOMEM,
+                [WIRE_CODE_STALLED] = ENOTCONN,
+                [WIRE_CODE_SHUTDOWN] = ESHUTDOWN,
+                [WIRE_CODE_UNSUPPORTED] = EOPNOTSUPP,
+                [WIRE_CODE_WINDOW] = EPROTO,
+                [WIRE_CODE_DESCRIPTORS] = EACCES,
+                [WIRE_CODE_PAYLOAD] = EINVAL,
+                [WIRE_CODE_CANCELLED] = ECANCELED,
+        };
+
+        return code < WIRE_CODE_N_ ? -numbers[code] : -EIO;
+}
+
+void code_text(const struct msg_verdict *v, char text[WIRE_TEXT_BYTES + 1])
+{
+        struct slice said = v->text, limit = v->limit;
+
+        /* A terminal may be shown it. */
+        if (!said.len || said.len > WIRE_TEXT_BYTES || !text_is_plain(said.data, said.len)) {
+                said.data = (const uint8_t *)wire_code_name(v->code);
+                said.len = strlen((const char *)said.data);
+        }
+        if (limit.len > WIRE_NAME_BYTES || !text_is_plain(limit.data, limit.len))
+                limit.len = 0;
+        snprintf(text, WIRE_TEXT_BYTES + 1, limit.len ? "%.*s (limit %.*s)" : "%.*s", (int)said.len,
+                (const char *)said.data, (int)limit.len, (const char *)limit.data);
+}
+
+const char *code_gap_reason(uint64_t reason)
+{
+        static const char *const names[] = {
+                [WIRE_GAP_OVERFLOW] = "overflow",
+                [WIRE_GAP_EXPIRED] = "expired",
+                [WIRE_GAP_TOO_LARGE] = "too large",
+                [WIRE_GAP_NO_MEMORY] = "out of memory",
+                [WIRE_GAP_UNREADABLE] = "not readable",
+        };
+
+        return reason > 0 && reason < ARRAY_LEN(names) ? names[reason] : "unknown";
+}

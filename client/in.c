@@ -1,0 +1,265 @@
+/* Design note. A packet is received whole and either dispatched at once (in_run, the outermost
+ * baton_process, nothing waiting before it), or kept in the queue (in_store, while a call waits
+ * that may not run callbacks). What answers something is handled when it arrives even then: a call
+ * that waits may be waiting for it.
+ *
+ * So a packet may be looked at twice: once for its answers, once, later, for its publications. And
+ * a callback that waits while its own packet is being dispatched must first be given the answers
+ * that stand further back in that packet (in_settle).
+ *
+ * The packet is received into a packet of its own. If there is no memory to copy it for keeping,
+ * that one is kept, and the next receive fails instead: no message is lost for want of memory. */
+#include "client/handle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECEIVE_E_NONE = 1 };
+
+struct packet *packet_free(struct packet *p)
+{
+        if (p) {
+                fdset_unref(p->fds);
+                free(p);
+        }
+        return NULL;
+}
+
+/* A packet with descriptors has been taken from the kernel. */
+static void owe_fds(struct baton *b, const struct packet *p)
+{
+        struct message m;
+
+        if (!p->fds)
+                return;
+        m.type = WIRE_CREDIT;
+        m.credit = (struct msg_credit){WIRE_CREDIT_FDS, 0, ++b->in.owed_fds};
+        /* The broker keeps 16 under way and wants to hear at 8. */
+        if (b->in.owed_fds >= 4 && out_control(b, &m) == 0)
+                b->in.owed_fds = 0;
+}
+
+static int receive(struct baton *b)
+{
+        struct in *in = &b->in;
+        struct packet *p = in->packet;
+
+        if (!p) {
+                if (!(p = malloc(sizeof(*p) + WIRE_PACKET_BYTES)))
+                        return handle_fail(b, -ENOMEM, "out of memory");
+                *p = (struct packet){.item.is_packet = true};
+                in->packet = p;
+        }
+        int r = link_recv(b->link, p->data, WIRE_PACKET_BYTES, &p->len, &p->fds);
+        switch (r) {
+        case 0:
+                return 0;
+        case LINK_E_AGAIN:
+                return RECEIVE_E_NONE;
+        case LINK_E_EOF:
+                handle_lose(b, -ENOTCONN, 0, "the broker is gone");
+                break;
+        case LINK_E_BROKEN:
+                handle_lose(b, -EPROTO, 0, "a packet came incomplete");
+                break;
+        default:
+                handle_lose(b, -ENOTCONN, 0, "receiving: %s", strerror(r < 0 ? -r : EIO));
+        }
+        return RECEIVE_E_NONE;
+}
+
+/* ---------------------------------------------------------------- dispatching */
+
+static int run(struct baton *b, struct packet *p, bool controlled)
+{
+        struct view v;
+
+        v.at = p->data;
+        v.end = p->data + p->len;
+        v.fds = p->fds;
+        v.controlled = controlled;
+        v.epoch = b->epoch;
+        v.has_delivery = false;
+        v.n = 0;
+        view_run(b, &v);
+        return v.n;
+}
+
+static int run_received(struct baton *b)
+{
+        struct packet *p = take_ptr(b->in.packet);
+
+        owe_fds(b, p);
+        int n = run(b, p, false);
+
+        p->fds = fdset_unref(p->fds);
+        /* A callback that received meanwhile has made a new one. */
+        if (b->in.packet)
+                packet_free(p);
+        else
+                b->in.packet = p;
+        return n;
+}
+
+static int run_queued(struct baton *b, struct list *link)
+{
+        struct item *item = list_entry(link, struct item, link);
+
+        list_remove(link);
+        if (!item->is_packet) {
+                op_finish(b, container_of(item, struct op, item));
+                return 0;
+        }
+        struct packet *p = container_of(item, struct packet, item);
+        b->in.stored_bytes -= sizeof(*p) + p->len;
+        b->in.stored_fds -= fdset_n(p->fds);
+        int n = run(b, p, true);
+        packet_free(p);
+        return n;
+}
+
+/* Who waits for the answer to the first packet should not wait for a look at whether there is a
+ * second. */
+static void answer_early(struct baton *b)
+{
+        if (!b->freed && b->out.len && b->out.cork == b->busy && !b->out.blocked) {
+                int r = out_push(b);
+                /* A loss is found by the next receive. */
+                (void)r;
+        }
+}
+
+int in_run(struct baton *b)
+{
+        int n = 0, r = 0;
+
+        ops_expire(b);
+        for (int i = 0; i < IN_PACKETS_PER_TURN && !b->freed; i++) {
+                struct list *first = list_first(&b->queue);
+                if (first)
+                        n += run_queued(b, first);
+                else if (!b->link || (r = receive(b)) < 0)
+                        break;
+                else if (r == 0)
+                        n += run_received(b);
+                else if (list_is_empty(&b->queue))
+                        break;
+                if (i == 0)
+                        answer_early(b);
+        }
+        return n || r >= 0 ? n : r;
+}
+
+/* ---------------------------------------------------------------- keeping */
+
+static void keep(struct baton *b)
+{
+        struct packet *p = b->in.packet;
+        struct packet *copy = malloc(sizeof(*copy) + p->len);
+
+        if (copy) {
+                *copy = (struct packet){.item.is_packet = true, .len = p->len};
+                memcpy(copy->data, p->data, p->len);
+                copy->fds = take_ptr(p->fds);
+        } else {
+                copy = take_ptr(b->in.packet);
+        }
+        b->in.stored_bytes += sizeof(*copy) + copy->len;
+        b->in.stored_fds += fdset_n(copy->fds);
+        list_push_back(&b->queue, &copy->item.link);
+}
+
+/* Returns true if the frame, or what it belongs to, must be kept. */
+static bool look_at(struct baton *b, struct view *v, const struct frame *f)
+{
+        struct op *op;
+
+        if (f->type == WIRE_DELIVERY)
+                return view_deliver(b, v, f) < 0;
+        if (!in_is_ordered(b, f))
+                return in_control(b, f, false) < 0;
+        if (f->type != WIRE_PUB || !v->has_delivery || !(v->delivery.flags & WIRE_DELIVERY_REPLY))
+                return true;
+        op = ops_find(b, v->delivery.request);
+        if (!op || !op->nested)
+                return true;
+        view_hold(b, op, v, f);
+        v->k++;
+        return false;
+}
+
+void in_keep(struct baton *b)
+{
+        struct packet *p = b->in.packet;
+        struct view v;
+        struct frame f;
+        bool must_keep = false;
+
+        v.at = p->data;
+        v.end = p->data + p->len;
+        v.fds = p->fds;
+        v.has_delivery = false;
+        b->in.examining = true;
+        owe_fds(b, p);
+        while (v.at < v.end && b->link) {
+                if (scan_frame(&v.at, v.end, &f)) {
+                        (void)in_spoil(b, "malformed packet");
+                        break;
+                }
+                must_keep |= look_at(b, &v, &f);
+        }
+        b->in.examining = false;
+        if (must_keep)
+                keep(b);
+        else
+                p->fds = fdset_unref(p->fds);
+}
+
+bool in_settle(struct baton *b)
+{
+        struct view *v = b->in.view;
+        struct frame f;
+        bool any = false;
+
+        if (!v || v->controlled || v->epoch != b->epoch)
+                return false;
+        v->controlled = true;
+        for (const uint8_t *at = v->at; at < v->end && b->link;) {
+                if (scan_frame(&at, v->end, &f)) {
+                        (void)in_spoil(b, "malformed packet");
+                        return true;
+                }
+                if (in_is_ordered(b, &f))
+                        continue;
+                any = true;
+                if (in_control(b, &f, false) < 0)
+                        break;
+        }
+        return any;
+}
+
+bool in_is_full(const struct baton *b)
+{
+        const struct in *in = &b->in;
+
+        return in->stored_bytes >= in->limit_bytes || in->stored_fds >= IN_STORED_FDS;
+}
+
+int in_store(struct baton *b)
+{
+        for (int i = 0; i < IN_PACKETS_PER_TURN && b->link && !in_is_full(b); i++) {
+                int r = receive(b);
+                if (r)
+                        return r < 0 ? r : 0;
+                in_keep(b);
+        }
+        return 0;
+}
+
+void in_read_out(struct baton *b)
+{
+        /* The packet that is being looked at comes first; its reader goes on to the end. */
+        while (!b->in.examining && b->link && receive(b) == 0)
+                in_keep(b);
+}

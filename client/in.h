@@ -1,0 +1,83 @@
+/* in.h - packets from the broker: received, kept, dispatched. Private to this room. */
+#ifndef BATON_CLIENT_IN_H
+#define BATON_CLIENT_IN_H
+
+#include "client/ops.h"
+
+#include "proto/wire/message.h"
+#include "proto/wire/scan.h"
+
+enum {
+        /* Packets that one baton_process deals with: an event loop has other work too. */
+        IN_PACKETS_PER_TURN = 32,
+        /* Descriptors kept in the queue: a quarter of the usual RLIMIT_NOFILE. */
+        IN_STORED_FDS = 256,
+};
+
+/* A packet that is being dispatched. */
+struct view {
+        const uint8_t *at, *end;
+        struct fdset *fds;
+        bool controlled; /* its control frames have been handled */
+        unsigned epoch;
+        uint64_t k; /* publications since the delivery header */
+        bool has_delivery;
+        struct msg_delivery delivery;
+        struct baton_message message;
+        int n; /* publications dispatched */
+};
+
+struct in {
+        struct packet *packet; /* [WIRE_PACKET_BYTES] to receive into; NULL while dispatched */
+        struct view *view;     /* the packet being dispatched, NULL if none */
+        bool examining;        /* `packet` is being looked at: receive nothing into it */
+        size_t stored_bytes, stored_fds, limit_bytes;
+        uint32_t owed_fds; /* packets with descriptors not yet credited */
+        char topic[WIRE_TOPIC_BYTES + 1];
+        size_t topic_len;
+        uint64_t ack_first, ack_last; /* acknowledgements to send; 0: none */
+};
+
+/* in_run dispatches what there is, up to a fair share. Only the outermost call may. Returns the
+ * number of publications · -ENOMEM. */
+BT_MUST int in_run(struct baton *b);
+
+/* in_store receives what there is, unless the inbox is full, and keeps it in the queue; answers are
+ * handled at once. Returns 0 · -ENOMEM. */
+BT_MUST int in_store(struct baton *b);
+bool in_is_full(const struct baton *b);
+
+/* in_settle handles what is left to handle at once in the packet that is being dispatched, so that
+ * a callback may wait for it. Returns true if there was anything. */
+bool in_settle(struct baton *b);
+
+/* in_keep handles what must be handled at once in `b->in.packet`, and keeps the packet if there is
+ * more to it. */
+void in_keep(struct baton *b);
+
+/* in_spoil ends the connection because the broker broke the protocol. Returns -EPROTO. */
+int in_spoil(struct baton *b, const char *what);
+
+/* in_read_out is in_store until the end of the connection, when it is known that nothing more will
+ * be sent: the last word of the broker is worth having. */
+void in_read_out(struct baton *b);
+
+/* in_control handles one frame that is no publication. A callback that it ends is called `now`, or
+ * queued. Returns 0 · -EPROTO (the connection is then lost). */
+BT_MUST int in_control(struct baton *b, const struct frame *f, bool now);
+
+/* in_is_ordered: the frame keeps its place among the publications. */
+bool in_is_ordered(const struct baton *b, const struct frame *f);
+
+/* view_run dispatches a packet. The handle may have been freed meanwhile (b->freed). */
+void view_run(struct baton *b, struct view *v);
+
+/* view_deliver reads a DELIVERY into the view. Returns 0 · -EPROTO (lost). */
+BT_MUST int view_deliver(struct baton *b, struct view *v, const struct frame *f);
+
+/* view_hold keeps the reply `f` for a blocking request inside a callback; view_held dispatches
+ * those that were kept for the request `id`. */
+void view_hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f);
+void view_held(struct baton *b, uint64_t id);
+
+#endif

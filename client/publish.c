@@ -1,0 +1,225 @@
+/* Design note. baton_publish has a path of its own for what it is called for a million times: the
+ * same topic as before, no headers, nothing to say to the broker about it, and room. It compares
+ * the topic, copies envelope and payload, and is done; all else goes the long way. */
+#include "client/handle.h"
+
+#include "proto/wire/format.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The frame of a publication without a topic, up to its headers: a reply, or the end of a will. */
+static const uint8_t no_topic[] = {MP_FIXARRAY | 5, WIRE_PUB, 0, MP_FIXSTR};
+
+static int find_topic(struct baton *b, const char *topic)
+{
+        const struct topic *t = b->out.topic;
+
+        if (bt_likely(!strcmp(topic, topic_text(t)) && t->head_len))
+                return 0;
+        return out_topic(b, topic);
+}
+
+/* What a publication and a reply have in common. */
+static int fill(struct baton *b, struct post *post, const struct baton_publication *p)
+{
+        post->payload = p->payload;
+        post->payload_len = p->payload_len;
+        post->fds = p->fds;
+        post->n_fds = p->n_fds;
+        return p->n_headers ? headers_of_user(b, p->headers, p->n_headers, &post->headers) : 0;
+}
+
+static void set_topic(const struct baton *b, struct post *post)
+{
+        post->prefix = topic_frame(b->out.topic);
+        post->prefix_len = topic_frame_len(b->out.topic);
+}
+
+static int post_publication(
+        struct baton *b, const struct baton_publication *p, struct op *op, uint64_t deadline_ns)
+{
+        const uint32_t known = BATON_NO_ECHO | BATON_RETAIN | BATON_WILL;
+        struct post post = {
+                .prefix = no_topic,
+                .prefix_len = sizeof(no_topic),
+                .head = WIRE_INGRESS,
+                .ms = p->ttl_ms,
+                .op = op,
+                .deadline_ns = deadline_ns,
+        };
+        int r = 0;
+
+        if (p->flags & ~known)
+                return handle_fail(b, -EINVAL, "flags 0x%x: not for a publication", p->flags);
+        if (!p->topic)
+                return handle_fail(b, -EINVAL, "no topic");
+        bool clears_will = !p->topic[0] && (p->flags & BATON_WILL);
+        if ((!clears_will && (r = find_topic(b, p->topic)) < 0) || (r = fill(b, &post, p)) < 0)
+                return r;
+        if (!clears_will)
+                set_topic(b, &post);
+        if ((p->flags & BATON_NO_ECHO) || b->no_echo)
+                post.flags |= WIRE_INGRESS_NO_ECHO;
+        if (p->flags & BATON_RETAIN)
+                post.flags |= WIRE_INGRESS_RETAIN;
+        if (p->flags & BATON_WILL)
+                post.flags |= WIRE_INGRESS_WILL;
+        return out_post(b, &post);
+}
+
+static int publish_slowly(struct baton *b, const char *topic, const void *payload, size_t len)
+{
+        struct baton_publication p = {.topic = topic, .payload = payload, .payload_len = len};
+
+        return post_publication(b, &p, NULL, UINT64_MAX);
+}
+
+/* There is room, and nothing needs to be said to the broker. */
+static bool is_plain(const struct baton *b, size_t n)
+{
+        const struct out *o = &b->out;
+
+        return b->link && !b->leaving && !b->no_echo && !o->broken && !o->sealed && !o->tail.len &&
+               !(o->flags | o->ttl_ms) && n <= o->window && o->len + n <= WIRE_FRAME_BYTES;
+}
+
+int baton_publish(baton *b, const char *topic, const void *payload, size_t payload_len)
+{
+        struct out *o = &b->out;
+        int r = find_topic(b, topic);
+
+        if (r < 0)
+                return r;
+        const struct topic *t = o->topic;
+        size_t head = topic_frame_len(t), n = head + 3 + payload_len;
+        if (bt_unlikely(payload_len > UINT8_MAX || !is_plain(b, n)))
+                return publish_slowly(b, topic, payload, payload_len);
+        uint8_t *at = o->data + o->len;
+        memcpy(at, topic_frame(t), head);
+        at += head;
+        *at++ = MP_FIXMAP;
+        *at++ = MP_BIN8;
+        *at++ = (uint8_t)payload_len;
+        if (payload_len)
+                memcpy(at, payload, payload_len);
+        o->len += n;
+        o->window -= n;
+        return o->cork ? 0 : out_kick(b);
+}
+
+int baton_publish_with(baton *b, const struct baton_publication *p)
+{
+        return post_publication(b, p, NULL, UINT64_MAX);
+}
+
+int baton_publish_confirm(
+        baton *b, const struct baton_publication *p, baton_done_fn done, void *arg)
+{
+        struct op *op;
+        int r = handle_check(b);
+
+        if (r < 0 || (r = ops_new(b, OP_ANSWER, &op)) < 0)
+                return r;
+        op->done = done;
+        op->arg = arg;
+        r = post_publication(b, p, op, UINT64_MAX);
+        if (r < 0)
+                op_drop(b, op);
+        return r;
+}
+
+static int publish_wait(struct baton *b, const struct baton_publication *p, int timeout_ms)
+{
+        uint64_t deadline_ns = clock_deadline(timeout_ms);
+        struct waiter w = {.done = false};
+        struct op *op;
+        int r = handle_check(b);
+
+        if (r < 0 || (r = ops_new(b, OP_ANSWER, &op)) < 0)
+                return r;
+        op->waiter = &w;
+        op->nested = b->dispatching;
+        r = post_publication(b, p, op, deadline_ns);
+        if (r < 0) {
+                op_drop(b, op);
+                return r;
+        }
+        return handle_await_op(b, op, &w, deadline_ns);
+}
+
+int baton_publish_wait(baton *b, const struct baton_publication *p, int timeout_ms)
+{
+        handle_enter(b);
+        return handle_leave(b, publish_wait(b, p, timeout_ms));
+}
+
+void baton_cork(baton *b)
+{
+        b->out.cork++;
+}
+
+int baton_uncork(baton *b)
+{
+        if (b->out.cork && --b->out.cork)
+                return 0;
+        int r = handle_check(b);
+        return r < 0 ? r : out_kick(b);
+}
+
+/* ---------------------------------------------------------------- requests and replies */
+
+int request_post(struct baton *b, const struct baton_publication *p, struct op *op,
+        uint64_t timeout_ms, uint64_t deadline_ns)
+{
+        struct post post = {
+                .head = WIRE_REQUEST,
+                .ms = timeout_ms,
+                .max_fds = p->reply_fds,
+                .op = op,
+                .deadline_ns = deadline_ns,
+        };
+        int r;
+
+        if (p->flags || p->ttl_ms)
+                return handle_fail(b, -EINVAL, "a request has no flags and no ttl");
+        if (p->reply_fds > WIRE_FDS)
+                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+        if (!p->topic)
+                return handle_fail(b, -EINVAL, "no topic");
+        if ((r = find_topic(b, p->topic)) < 0 || (r = fill(b, &post, p)) < 0)
+                return r;
+        set_topic(b, &post);
+        return out_post(b, &post);
+}
+
+int baton_reply_with(baton *b, uint64_t token, const struct baton_publication *p)
+{
+        struct post post = {
+                .prefix = no_topic,
+                .prefix_len = sizeof(no_topic),
+                .head = WIRE_REPLY,
+                .token = token,
+                .deadline_ns = UINT64_MAX,
+        };
+        int r;
+
+        if (!token)
+                return handle_fail(b, -ESTALE, "no right to reply to this message");
+        if ((p->flags & ~(uint32_t)(BATON_MORE | BATON_FAILED)) || p->ttl_ms || p->topic)
+                return handle_fail(b, -EINVAL, "a reply has no topic, no ttl, MORE or FAILED only");
+        if ((r = fill(b, &post, p)) < 0)
+                return r;
+        if (p->flags & BATON_MORE)
+                post.flags |= WIRE_DELIVERY_MORE;
+        if (p->flags & BATON_FAILED)
+                post.flags |= WIRE_DELIVERY_FAILED;
+        return out_post(b, &post);
+}
+
+int baton_reply(baton *b, uint64_t token, const void *payload, size_t len)
+{
+        struct baton_publication p = {.payload = payload, .payload_len = len};
+
+        return baton_reply_with(b, token, &p);
+}

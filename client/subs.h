@@ -1,0 +1,35 @@
+/* subs.h - who gets what. Private to this room. */
+#ifndef BATON_CLIENT_SUBS_H
+#define BATON_CLIENT_SUBS_H
+
+#include "client/baton.h"
+
+#include "proto/base/map.h"
+
+enum {
+        /* Group subscriptions have this window if none is asked for (PROTOCOL.md part 4). */
+        SUBS_GROUP_WINDOW = 16,
+};
+
+struct sub {
+        struct map_node node;
+        uint32_t id;
+        baton_message_fn fn;
+        void *arg;
+        uint32_t window; /* 0: none */
+        uint32_t owed;   /* dispatched, not yet credited */
+        bool ack;
+        char filter[];
+};
+
+struct sub *subs_find(struct baton *b, uint64_t id);
+void subs_remove(struct baton *b, uint32_t id);
+void subs_clear(struct baton *b);
+
+/* subs_delivered counts one publication dispatched to `id`, and gives the broker what is due. */
+void subs_delivered(struct baton *b, uint64_t id, uint64_t seq);
+
+/* subs_acknowledge sends the acknowledgements that subs_delivered gathered. */
+void subs_acknowledge(struct baton *b);
+
+#endif

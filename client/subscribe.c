@@ -1,0 +1,269 @@
+/* Design note. Subscriptions are found by their number, which is never used twice in the life of a
+ * handle: what is still under way for one that is gone finds nothing and is ignored. Nobody keeps a
+ * pointer to one across a callback.
+ *
+ * The broker lets a subscription with a window run as far ahead as the window; half of it at a time
+ * is given back after the callbacks, so a slow one is not flooded and a fast one never waits. A
+ * group subscription with `ack` gives back by acknowledging: when its callback has returned. */
+#include "client/handle.h"
+
+#include "proto/wire/topic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUBSCRIBE_TIMEOUT_MS = 30000 };
+
+/* Numbers come from our own counter: nobody can choose collisions, so any seed does. */
+static uint64_t hash_of(uint64_t id)
+{
+        return hash_u64(0, id);
+}
+
+struct sub *subs_find(struct baton *b, uint64_t id)
+{
+        if (bt_likely(b->last_sub && b->last_sub->id == id))
+                return b->last_sub;
+        map_for_each (node, &b->subs, hash_of(id)) {
+                struct sub *s = container_of(node, struct sub, node);
+                if (s->id == id)
+                        return b->last_sub = s;
+        }
+        return NULL;
+}
+
+void subs_remove(struct baton *b, uint32_t id)
+{
+        struct sub *s = subs_find(b, id);
+
+        if (!s)
+                return;
+        b->last_sub = NULL;
+        map_remove(&b->subs, &s->node);
+        free(s);
+}
+
+void subs_clear(struct baton *b)
+{
+        b->last_sub = NULL;
+        for (struct map_node *node; (node = map_any(&b->subs));) {
+                map_remove(&b->subs, node);
+                free(container_of(node, struct sub, node));
+        }
+}
+
+void subs_acknowledge(struct baton *b)
+{
+        struct in *in = &b->in;
+        struct message m;
+
+        if (!in->ack_first || !b->link)
+                return;
+        m.type = WIRE_ACK;
+        m.ack = (struct msg_ack){in->ack_first, in->ack_last, 0};
+        in->ack_first = 0;
+        /* Should it fail, the message goes to another member: at least once. */
+        int r = out_control(b, &m);
+        (void)r;
+}
+
+static void acknowledge(struct baton *b, uint64_t seq)
+{
+        struct in *in = &b->in;
+
+        if (in->ack_first && seq != in->ack_last && seq != in->ack_last + 1)
+                subs_acknowledge(b);
+        if (!in->ack_first)
+                in->ack_first = seq;
+        in->ack_last = seq;
+}
+
+void subs_delivered(struct baton *b, uint64_t id, uint64_t seq)
+{
+        struct sub *s = subs_find(b, id);
+        struct message m;
+
+        if (!s || !b->link)
+                return;
+        if (s->ack) {
+                acknowledge(b, seq);
+                return;
+        }
+        if (++s->owed < (s->window + 1) / 2)
+                return;
+        m.type = WIRE_CREDIT;
+        m.credit = (struct msg_credit){WIRE_CREDIT_SUB, id, s->owed};
+        if (out_control(b, &m) == 0)
+                s->owed = 0;
+}
+
+/* ---------------------------------------------------------------- subscribing */
+
+static int check(struct baton *b, const char *filter, const struct baton_subscription *o,
+        baton_message_fn fn)
+{
+        size_t group_len = o->group ? strnlen(o->group, WIRE_TOPIC_BYTES + 1) : 0;
+
+        if (!filter_is_valid(filter, strnlen(filter, WIRE_TOPIC_BYTES + 1)))
+                return handle_fail(b, -EINVAL, "%.80s: not a filter", filter);
+        if (!fn)
+                return handle_fail(b, -EINVAL, "no callback");
+        if (o->group && (!topic_is_valid(o->group, group_len) || strchr(o->group, '.')))
+                return handle_fail(b, -EINVAL, "%.80s: not the name of a group", o->group);
+        if (o->max_fds > WIRE_FDS)
+                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+        if ((unsigned)o->overflow >= WIRE_OVERFLOW_N_)
+                return handle_fail(b, -EINVAL, "no such overflow policy");
+        if ((o->ack || o->ack_ms || o->max_deliveries) && !o->group)
+                return handle_fail(b, -EINVAL, "only groups acknowledge");
+        return 0;
+}
+
+static int add(struct baton *b, const char *filter, const struct baton_subscription *o,
+        baton_message_fn fn, void *arg, struct sub **ret_sub)
+{
+        size_t len = strlen(filter);
+        struct sub *s = malloc(sizeof(*s) + len + 1);
+
+        if (!s)
+                return handle_fail(b, -ENOMEM, "out of memory");
+        *s = (struct sub){
+                .id = b->next_sub,
+                .fn = fn,
+                .arg = arg,
+                .window = o->window  ? o->window
+                          : o->group ? SUBS_GROUP_WINDOW
+                                     : 0,
+                .ack = o->ack,
+        };
+        memcpy(s->filter, filter, len + 1);
+        if (map_add(&b->subs, &s->node, hash_of(s->id)) < 0) {
+                free(s);
+                return handle_fail(b, -ENOMEM, "out of memory");
+        }
+        b->next_sub++;
+        *ret_sub = s;
+        return 0;
+}
+
+static int say_sub(struct baton *b, const struct op *op, const struct sub *s,
+        const struct baton_subscription *o)
+{
+        struct message m = {
+                .type = WIRE_SUB,
+                .sub = {.id = op->id,
+                        .sub = s->id,
+                        .filter = {(const uint8_t *)s->filter, strlen(s->filter)},
+                        .max_fds = o->max_fds,
+                        .observer = o->observer,
+                        .overflow = (enum wire_overflow)o->overflow,
+                        .queue_bytes = o->queue_bytes,
+                        .queue_messages = o->queue_messages,
+                        .has_window = s->window != 0,
+                        .window = s->window,
+                        .no_retained = o->no_retained,
+                        .ack = o->ack,
+                        .ack_ms = o->ack_ms,
+                        .max_deliveries = o->max_deliveries},
+        };
+
+        if (o->group)
+                m.sub.group = (struct slice){(const uint8_t *)o->group, strlen(o->group)};
+        return out_control(b, &m);
+}
+
+/* `op` is dropped if it fails. */
+static int start(struct baton *b, const char *filter, const struct baton_subscription *options,
+        baton_message_fn fn, void *arg, struct op *op)
+{
+        static const struct baton_subscription plain;
+        const struct baton_subscription *o = options ? options : &plain;
+        struct sub *s = NULL;
+        int r = check(b, filter, o, fn);
+
+        if (r < 0 || (r = add(b, filter, o, fn, arg, &s)) < 0) {
+                op_drop(b, op);
+                return r;
+        }
+        op->sub = s->id;
+        op_start(b, op);
+        r = say_sub(b, op, s, o);
+        if (r < 0) {
+                subs_remove(b, op->sub);
+                op_drop(b, op);
+        }
+        return r;
+}
+
+int baton_subscribe_start(baton *b, const char *filter, const struct baton_subscription *options,
+        baton_message_fn fn, baton_done_fn done, void *arg, uint32_t *ret_sub)
+{
+        struct op *op;
+        int r = handle_check(b);
+
+        if (r < 0 || (r = ops_new(b, OP_SUB, &op)) < 0)
+                return r;
+        op->done = done;
+        op->arg = arg;
+        if ((r = start(b, filter, options, fn, arg, op)) < 0)
+                return r;
+        if (ret_sub)
+                *ret_sub = op->sub;
+        return 0;
+}
+
+static int subscribe(struct baton *b, const char *filter, const struct baton_subscription *options,
+        baton_message_fn fn, void *arg, uint32_t *ret_sub)
+{
+        struct waiter w = {.done = false};
+        struct op *op;
+        int r = handle_check(b);
+
+        if (r < 0 || (r = ops_new(b, OP_SUB, &op)) < 0)
+                return r;
+        op->waiter = &w;
+        op->nested = b->dispatching;
+        if ((r = start(b, filter, options, fn, arg, op)) < 0)
+                return r;
+        uint32_t id = op->sub;
+        r = handle_await_op(b, op, &w, clock_deadline(SUBSCRIBE_TIMEOUT_MS));
+        if (r < 0) {
+                /* It may be in force: the answer is missing, not the subscription. */
+                if (!b->freed && subs_find(b, id) && baton_unsubscribe(b, id) < 0)
+                        subs_remove(b, id);
+                return r;
+        }
+        enum wire_overflow wanted = options ? (enum wire_overflow)options->overflow : 0;
+        if (r != (int)wanted && r < WIRE_OVERFLOW_N_)
+                handle_log(b, "%s: overflow is %s here, not %s", filter,
+                        wire_overflow_name((enum wire_overflow)r), wire_overflow_name(wanted));
+        if (ret_sub)
+                *ret_sub = id;
+        return 0;
+}
+
+int baton_subscribe(baton *b, const char *filter, const struct baton_subscription *options,
+        baton_message_fn fn, void *arg, uint32_t *ret_sub)
+{
+        handle_enter(b);
+        return handle_leave(b, subscribe(b, filter, options, fn, arg, ret_sub));
+}
+
+int baton_unsubscribe(baton *b, uint32_t sub)
+{
+        struct message m = {.type = WIRE_UNSUB};
+        int r = handle_check(b);
+
+        if (!subs_find(b, sub))
+                return handle_fail(b, -ENOENT, "no such subscription");
+        if (r == 0) {
+                /* Nobody waits for the answer: an id that finds no operation is ignored. */
+                m.unsub = (struct msg_unsub){b->ops.next_id++, sub};
+                r = out_control(b, &m);
+        }
+        /* Without memory it stays; without a connection it goes, though messages may be left. */
+        if (r == 0 || r == -ENOTCONN)
+                subs_remove(b, sub);
+        return r;
+}

@@ -1,0 +1,243 @@
+/* Design note. baton_process is the only place that dispatches; everything that blocks is a loop of
+ * waiting and processing. Inside a callback nothing more is dispatched: there the same loop
+ * receives into the queue, and what a call waits for reaches it past the queue.
+ *
+ * Before anything sleeps, what is gathered is sent, corks or not: the answer waited for may be that
+ * to something in the buffer. */
+#include "client/handle.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t clock_ns(void)
+{
+        struct timespec ts;
+
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t clock_deadline(int timeout_ms)
+{
+        return timeout_ms < 0 ? UINT64_MAX : clock_ns() + (uint64_t)timeout_ms * 1000000u;
+}
+
+int clock_left_ms(uint64_t deadline_ns)
+{
+        if (deadline_ns == UINT64_MAX)
+                return -1;
+        uint64_t now = clock_ns();
+        if (deadline_ns <= now)
+                return 0;
+        uint64_t ms = (deadline_ns - now + 999999) / 1000000;
+        return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+int baton_fd(const baton *b)
+{
+        return b->link ? link_fd(b->link) : -1;
+}
+
+short baton_events(const baton *b)
+{
+        return b->out.blocked && !b->out.starved ? POLLIN | POLLOUT : POLLIN;
+}
+
+/* When to look again although nothing has come. */
+static uint64_t next_deadline(const struct baton *b)
+{
+        const struct heap_node *first = heap_peek(&b->ops.deadlines);
+        uint64_t at = first ? first->at_ns : UINT64_MAX;
+        uint64_t again = b->out.starved ? clock_deadline(HANDLE_STARVED_MS) : UINT64_MAX;
+
+        return again < at ? again : at;
+}
+
+int baton_timeout(const baton *b)
+{
+        if (!b->dispatching && (!list_is_empty(&b->queue) || b->loss))
+                return 0;
+        return clock_left_ms(next_deadline(b));
+}
+
+/* Sleeps until there is something to do. Returns 0 · -EINTR · -errno. */
+static int doze(struct baton *b, uint64_t deadline_ns)
+{
+        uint64_t next = next_deadline(b);
+        int ms = clock_left_ms(next < deadline_ns ? next : deadline_ns);
+        int r = link_wait(b->link, baton_events(b), ms);
+
+        return r < 0 ? r : 0;
+}
+
+static bool is_over_time(uint64_t deadline_ns)
+{
+        return deadline_ns != UINT64_MAX && clock_ns() >= deadline_ns;
+}
+
+static int await_store(struct baton *b, uint64_t deadline_ns)
+{
+        ops_expire(b);
+        if (in_settle(b))
+                return 0;
+        if (!b->link)
+                return handle_check(b);
+        /* There is nothing to wait for, if what comes may not be received. */
+        if (in_is_full(b))
+                return handle_fail(b, -ENOBUFS, "the inbox is full (%zu bytes): dispatch first",
+                        b->in.stored_bytes);
+        if (is_over_time(deadline_ns))
+                return handle_fail(b, -ETIMEDOUT, "timed out");
+        int r = doze(b, deadline_ns);
+        if (r < 0 && r != -EINTR)
+                return handle_fail(b, r, "poll: %s", strerror(-r));
+        return in_store(b);
+}
+
+static int await_run(struct baton *b, uint64_t deadline_ns)
+{
+        if (list_is_empty(&b->queue)) {
+                if (!b->link)
+                        return handle_check(b);
+                if (is_over_time(deadline_ns))
+                        return handle_fail(b, -ETIMEDOUT, "timed out");
+                int r = doze(b, deadline_ns);
+                if (r < 0 && r != -EINTR)
+                        return handle_fail(b, r, "poll: %s", strerror(-r));
+        }
+        int n = in_run(b);
+        return n < 0 ? n : 0;
+}
+
+int handle_await(struct baton *b, uint64_t deadline_ns, bool dispatch)
+{
+        if (b->freed)
+                return -ENOTCONN;
+        if (!dispatch)
+                return await_store(b, deadline_ns);
+        /* What is awaited may be the answer to something that is still here. A failure shows up
+         * below: the connection is lost, or its end is about to be received. */
+        int r = out_push(b);
+        (void)r;
+        return b->dispatching ? await_store(b, deadline_ns) : await_run(b, deadline_ns);
+}
+
+int handle_await_op(struct baton *b, struct op *op, struct waiter *w, uint64_t deadline_ns)
+{
+        while (!w->done) {
+                int r = handle_await(b, deadline_ns, true);
+                if (w->done)
+                        break;
+                if (r < 0) {
+                        op_drop(b, op);
+                        return r;
+                }
+        }
+        /* The handle may be freed, but not gone: handle_leave is still to come. */
+        return w->result < 0 ? handle_fail_code(b, w->result, w->code, w->text) : w->result;
+}
+
+/* ---------------------------------------------------------------- the public calls */
+
+/* A loss is told once as what it was, from then on as -ENOTCONN. */
+static int report_loss(struct baton *b)
+{
+        int error = b->loss ? b->loss : -ENOTCONN;
+
+        b->loss = 0;
+        return handle_fail_code(
+                b, error, b->loss_code, b->loss_text[0] ? b->loss_text : "not connected");
+}
+
+static int process(struct baton *b)
+{
+        int r = out_push(b);
+
+        if (b->dispatching) {
+                ops_expire(b);
+                (void)in_settle(b);
+                if (!b->link)
+                        return report_loss(b);
+                return in_is_full(b) ? handle_fail(b, -ENOBUFS, "the inbox is full") : in_store(b);
+        }
+        r = in_run(b);
+        if (r == 0 && !b->freed && !b->link && list_is_empty(&b->queue))
+                return report_loss(b);
+        return r;
+}
+
+int baton_process(baton *b)
+{
+        handle_enter(b);
+        return handle_leave(b, process(b));
+}
+
+static int wait_for_any(struct baton *b, int timeout_ms)
+{
+        uint64_t deadline_ns = clock_deadline(timeout_ms), progress = b->progress;
+
+        for (;;) {
+                bool idle = b->dispatching || list_is_empty(&b->queue);
+                if (b->link && idle && !in_settle(b)) {
+                        if (out_push(b) == 0 || b->link) {
+                                int r = doze(b, deadline_ns);
+                                if (r < 0)
+                                        return handle_fail(b, r, "poll: %s", strerror(-r));
+                        }
+                }
+                size_t stored = b->in.stored_bytes;
+                int n = process(b);
+                if (n || b->freed || b->progress != progress || b->in.stored_bytes > stored)
+                        return n;
+                if (is_over_time(deadline_ns))
+                        return 0;
+        }
+}
+
+int baton_wait(baton *b, int timeout_ms)
+{
+        handle_enter(b);
+        return handle_leave(b, wait_for_any(b, timeout_ms));
+}
+
+int baton_flush(baton *b, int timeout_ms)
+{
+        int r = handle_check(b);
+
+        if (r < 0)
+                return r;
+        if (!b->nonblocking)
+                return out_drain(b, clock_deadline(timeout_ms));
+        if ((r = out_push(b)) < 0)
+                return r;
+        return out_is_empty(&b->out) ? 0 : handle_fail(b, -EAGAIN, "the socket is full");
+}
+
+static int ping(struct baton *b, int timeout_ms)
+{
+        struct waiter w = {.done = false};
+        struct message m = {.type = WIRE_PING};
+        struct op *op;
+        int r = handle_check(b);
+
+        if (r < 0 || (r = ops_new(b, OP_PING, &op)) < 0)
+                return r;
+        op->waiter = &w;
+        op->nested = b->dispatching;
+        op_start(b, op);
+        m.number = op->id;
+        if ((r = out_control(b, &m)) < 0) {
+                op_drop(b, op);
+                return r;
+        }
+        return handle_await_op(b, op, &w, clock_deadline(timeout_ms));
+}
+
+int baton_ping(baton *b, int timeout_ms)
+{
+        handle_enter(b);
+        return handle_leave(b, ping(b, timeout_ms));
+}

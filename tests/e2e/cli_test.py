@@ -1,4 +1,4 @@
-"""What all tools have in common, `baton`, `status`, and `demo`, as --help and the README promise them."""
+"""What all tools share, `baton`, `status` and `demo`, as --help and the README promise it."""
 
 import json
 import os

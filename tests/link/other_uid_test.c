@@ -19,8 +19,7 @@
 enum {
         NOBODY = 65534,
         SOMEBODY = 65533,
-        /* What children end with beside outcomes, which are small. */
-        CHILD_BROKEN = 100,
+        CHILD_BROKEN = 100, /* what children end with beside outcomes, which are small */
         CHILD_ERRNO = 100,
 };
 

@@ -169,6 +169,26 @@ static void finish(struct server *s)
         free(s->packet);
 }
 
+/* Returns the exit status. */
+static int serve(struct server *s, const struct options *options)
+{
+        int r = start(s, options);
+
+        if (r < 0) {
+                log_line("cannot start: %s", strerror(-r));
+                return 1;
+        }
+        r = front_open(s, options);
+        if (r < 0) {
+                if (r != -EADDRNOTAVAIL) /* which has been explained */
+                        log_line("cannot serve: %s", strerror(-r));
+                return 1;
+        }
+        log_ready();
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+        return 0;
+}
+
 int server_run(const struct options *options)
 {
         struct server s = {0};
@@ -176,20 +196,11 @@ int server_run(const struct options *options)
 
         if (r == 0)
                 r = uv_loop_init(&s.loop);
-        if (r == 0)
-                r = start(&s, options);
         if (r < 0) {
                 log_line("cannot start: %s", strerror(-r));
                 return 1;
         }
-        r = front_open(&s, options);
-        if (r < 0) {
-                if (r != -EADDRNOTAVAIL)
-                        log_line("cannot serve: %s", strerror(-r));
-        } else {
-                log_ready();
-                uv_run(&s.loop, UV_RUN_DEFAULT);
-        }
+        int status = serve(&s, options);
         finish(&s);
-        return r < 0 ? 1 : 0;
+        return status;
 }

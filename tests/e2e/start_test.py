@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import resource
 import signal
 import subprocess
 import unittest
@@ -144,6 +145,12 @@ class CommandLine(PlaceTest):
         subscribe(session, "a.*")
         self.assertEqual(confirmed(session, "a.b"), 1)
         self.assertEqual(status(session)["sessions"], 1)
+
+    def test_a_start_that_fails_says_why_and_leaves_nothing(self):
+        result = harness.run("broker", "--listen", self.name, preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (11, 11)))
+        self.assertEqual((result.status, result.out), (1, b""), result)
+        self.assertRegex(result.err.decode(), r"\nbroker: cannot start: Too many open files\n\Z")
 
     def test_sigint_ends_it_like_sigterm(self):
         broker = self.serve(self.name)

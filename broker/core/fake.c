@@ -201,6 +201,7 @@ void fake_room(struct client *c, size_t bytes)
         struct fake *f = c->fake;
 
         c->room = bytes;
+        c->is_full = false;
         enter(f);
         core_writable(f->core, c->id);
         leave(f);
@@ -359,7 +360,9 @@ static bool send_all(struct client *c)
 static void flush_one(struct client *c)
 {
         struct fake *f = c->fake;
+        CHECK(!c->is_full || core_is_ending(f->core, c->id)); /* it is not named before its time */
         bool all = send_all(c);
+        c->is_full = !all;
 
         if (!all && core_is_ending(f->core, c->id)) {
                 c->room += BYE_ROOM_BYTES;

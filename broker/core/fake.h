@@ -39,6 +39,7 @@ struct client {
         struct session_id id;
         bool is_gone; /* the session is closed */
         size_t room;  /* bytes that its socket takes; SIZE_MAX: any number */
+        bool is_full; /* it has refused a packet since */
         bool takes_no_fds;
         struct buf packet; /* under construction: say_... */
         uint64_t number;   /* as WELCOME said */
@@ -88,6 +89,7 @@ void say_ingress(struct client *c, uint64_t flags, uint64_t id);
 void say_request(struct client *c, uint64_t id, uint64_t timeout_ms);
 void say_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id);
 void say_number(struct client *c, enum wire_type type, uint64_t number);
+void say_bye(struct client *c);
 
 /* fake_feed sends the packet under construction; fake_go flushes everybody then. */
 void fake_feed(struct client *c);

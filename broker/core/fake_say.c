@@ -107,6 +107,11 @@ void say_number(struct client *c, enum wire_type type, uint64_t number)
         say(c, &(struct message){.type = type, .number = number});
 }
 
+void say_bye(struct client *c)
+{
+        say(c, &(struct message){.type = WIRE_BYE, .verdict = {.text = text("")}});
+}
+
 void fake_sub(struct client *c, uint32_t sub, const char *filter)
 {
         say_sub(c, c->last_id + 1, sub, filter);

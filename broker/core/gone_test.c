@@ -86,7 +86,7 @@ TEST(a_receiver_that_says_bye_is_waited_for_no_more)
         fake_room(slow, 0);
         fake_confirmed(pub, 1, "a", "1");
         fake_confirmed(pub, 2, "a", "2");
-        say_bytes(slow, "93 03 00 a0");
+        say_bye(slow);
         fake_go(slow);
         expect_ok(pub, 1, 1);
         expect_ok(pub, 2, 0);

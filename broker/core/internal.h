@@ -149,6 +149,7 @@ struct session {
         uint32_t last_sub;
         uint64_t last_id;
         struct buf control; /* encoded answers: overtake the queue */
+        size_t bye_len;     /* ENDING: of them, BYE at the end */
         struct list queue;  /* struct entry */
         uint64_t queue_bytes, queue_messages;
         uint64_t note_bytes; /* of queue_bytes: answers that keep their place */
@@ -308,6 +309,9 @@ void session_mark(struct core *c, struct session *s);
 void session_end(struct core *c, struct session *s, enum wire_code code, const char *text);
 void session_leave(struct core *c, struct session *s);
 void session_strip(struct core *c, struct session *s);
+/* session_keep_bye forgets the answers that the full socket of an ending session does not take:
+ * there may be a little room for why it ends. */
+void session_keep_bye(struct session *s);
 void session_settle(struct core *c, struct session *s);
 void session_free(struct core *c, struct session *s);
 
@@ -386,7 +390,5 @@ struct holder *request_holder(const struct core *c, const struct session *s, uin
 /* request_drop_holder takes a right to answer away, unless a reply by it is on its way. */
 void request_drop_holder(struct core *c, struct holder *h);
 void requests_drop(struct core *c, struct session *s); /* its own, and its right to answer others */
-/* requests_forget drops what requests_drop left because of replies on their way. */
-void requests_forget(struct core *c, struct session *s);
 
 #endif

@@ -193,6 +193,8 @@ void core_out_done(struct core *c, struct session_id id, enum core_out how, uint
         case CORE_OUT_FULL:
                 s->socket_full = true;
                 list_remove(&s->dirty); /* it may have been marked while it was being flushed */
+                if (s->state == SESSION_ENDING)
+                        session_keep_bye(s);
                 break;
         case CORE_OUT_NO_FDS:
                 list_entry(list_first(&s->queue), struct entry, link)->withheld = true;

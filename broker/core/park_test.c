@@ -30,6 +30,65 @@ TEST(a_full_receiver_makes_its_publisher_wait)
         fake_deinit(&f);
 }
 
+TEST(bytes_make_a_receiver_full_too)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_bytes=65536");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        for (int i = 0; i < 4; i++) {
+                say_large(pub, "a", "x", 30000);
+                fake_go(pub);
+        }
+        CHECK_EQ(fake_report(&f, "queued"), 2);
+        CHECK_EQ(fake_report(&f, "parked"), 2);
+        fake_deinit(&f);
+}
+
+TEST(those_who_wait_are_admitted_only_as_there_is_room)
+{
+        enum { N = 6 };
+        struct fake f;
+        fake_init_with(&f, "queue_messages=1");
+        struct client *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        for (int i = 0; i <= N; i++)
+                fake_pub(fake_open(&f), "a", "x");
+        CHECK_EQ(fake_report(&f, "parked"), N);
+        fake_room(sub, 30); /* enough for one */
+        CHECK_EQ(sub->last_seq, 1);
+        CHECK_EQ(fake_report(&f, "queued"), 1);
+        CHECK_EQ(fake_report(&f, "parked"), N - 1);
+        fake_deinit(&f);
+}
+
+/* It was marked while it was flushed: what it waits for is core_writable, and nothing else. */
+TEST(a_session_whose_socket_is_full_is_not_named_again)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=1");
+        struct client *sub = fake_open(&f), *pub = fake_open(&f);
+        struct session_id id;
+        struct core_packet packet;
+
+        fake_sub(sub, 1, "a");
+        fake_room(sub, 0);
+        fake_pub(pub, "a", "1");
+        fake_pub(pub, "a", "2"); /* parked */
+        core_writable(f.core, sub->id);
+        CHECK(core_next(f.core, &id));
+        CHECK(core_out_build(f.core, sub->id, &packet));
+        core_out_done(f.core, sub->id, CORE_OUT_SENT, f.now_ns); /* the other one is admitted */
+        CHECK(core_out_build(f.core, sub->id, &packet));
+        core_out_done(f.core, sub->id, CORE_OUT_FULL, f.now_ns);
+        CHECK(!core_next(f.core, &id));
+        fake_deinit(&f);
+}
+
 TEST(whoever_has_room_gets_it_at_once)
 {
         struct fake f;

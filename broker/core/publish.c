@@ -68,7 +68,8 @@ static bool deliver_reply(struct core *c, struct flight *f)
         const struct header_state *h = &f->pub->header;
         struct holder *holder = request_holder(c, f->publisher, h->token);
 
-        return holder && request_reply(c, holder->request, f->pub->msg, h->flags);
+        return holder && holder->request->requester->state == SESSION_OPEN &&
+               request_reply(c, holder->request, f->pub->msg, h->flags);
 }
 
 static void publish_reply(struct core *c, struct flight *f)

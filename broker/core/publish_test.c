@@ -55,6 +55,26 @@ TEST(the_largest_frame_arrives_with_the_largest_header)
         fake_deinit(&f);
 }
 
+/* A packet full of one topic is more than fits behind the largest delivery header: it is two runs.
+ */
+TEST(a_full_packet_of_one_topic_arrives_with_the_largest_header)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+        int n = 0;
+
+        for (uint32_t i = 0; i < WIRE_DELIVERY_SUBS; i++)
+                fake_sub(sub, UINT32_MAX - 100 + i, "a");
+        for (; pub->packet.len < WIRE_PACKET_BYTES; n++)
+                say_bytes(pub, "95 10 00 a1 61 80 c4 00");
+        CHECK_EQ(pub->packet.len, WIRE_PACKET_BYTES);
+        fake_go(pub);
+        for (int i = 0; i < n; i++)
+                expect_pub(sub, "a", "");
+        fake_deinit(&f);
+}
+
 TEST(a_delivery_says_who_sent_it_and_to_which_subscriptions)
 {
         struct fake f;

@@ -26,7 +26,7 @@ struct holder *request_holder(const struct core *c, const struct session *s, uin
 {
         map_for_each (link, &c->requests, token_hash(c, token)) {
                 struct request *r = container_of(link, struct request, by_token);
-                if (r->token != token || r->requester->state != SESSION_OPEN)
+                if (r->token != token)
                         continue;
                 list_for_each (at, &r->holders) {
                         struct holder *h = list_entry(at, struct holder, of_request);
@@ -182,15 +182,6 @@ void requests_drop(struct core *c, struct session *s)
                 request_free(c, container_of(n, struct request, by_id));
         list_for_each_safe (link, &s->held)
                 request_drop_holder(c, list_entry(link, struct holder, of_session));
-}
-
-void requests_forget(struct core *c, struct session *s)
-{
-        list_for_each_safe (link, &s->held) {
-                struct holder *h = list_entry(link, struct holder, of_session);
-                h->n_parked = 0;
-                request_drop_holder(c, h);
-        }
 }
 
 static struct msg *status_message(struct core *c)

@@ -60,7 +60,7 @@ TEST(the_death_of_the_last_responder_is_told_at_once)
         fake_sub(c, 1, "svc");
         fake_ask(asker, 1, 0, "svc", a);
         fake_close(a);
-        say_bytes(b, "93 03 00 a0"); /* BYE */
+        say_bye(b);
         fake_go(b);
         expect_nothing(asker);
         say_bytes(c, "c1");
@@ -140,7 +140,7 @@ TEST(a_requester_that_goes_voids_its_tokens)
         fake_sub(svc, 1, "svc");
         uint64_t token_a = fake_ask(a, 1, 0, "svc", svc), token_b = fake_ask(b, 1, 0, "svc", svc);
         fake_close(a);
-        say_bytes(b, "93 03 00 a0"); /* BYE */
+        say_bye(b);
         fake_go(b);
         expect_bye(b, WIRE_CODE_NONE); /* without any answer */
         fake_reply(svc, token_a, 0, 9, "late");
@@ -166,6 +166,25 @@ TEST(one_request_too_many_names_the_limit)
         fake_reply(svc, token, 0, 0, "done");
         expect_pub(asker, "", "done");
         CHECK(fake_ask(asker, 4, 0, "svc", svc) > 0);
+        fake_deinit(&f);
+}
+
+/* An error that keeps its place does not end the scope of the delivery header before it. */
+TEST(an_error_between_publications_costs_no_further_header)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *asker = fake_open(&f), *pub = fake_open(&f);
+
+        fake_sub(asker, 1, "a");
+        fake_room(asker, 0);
+        fake_pub(pub, "a", "1");
+        fake_ask(asker, 2, 0, "nobody", NULL);
+        fake_pub(pub, "a", "2");
+        fake_room(asker, SIZE_MAX);
+        CHECK(expect_pub(asker, "a", "1")->leads);
+        expect_err(asker, 2, WIRE_CODE_NO_RESPONDERS);
+        CHECK(!expect_pub(asker, "a", "2")->leads);
         fake_deinit(&f);
 }
 

@@ -179,6 +179,37 @@ TEST(a_reply_that_waits_behind_others_outlives_its_responder)
         }
 }
 
+/* The first of two waiting replies ends its requester, which has read nothing for too long. */
+TEST(a_requester_may_end_between_two_waiting_replies)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=1 control_bytes=4096");
+        struct client *asker = fake_open(&f), *svc = fake_open(&f), *slow = fake_open(&f),
+                      *more = fake_open(&f);
+
+        fake_sub(slow, 1, "a");
+        fake_sub(svc, 1, "svc");
+        fake_sub(more, 1, "more");
+        uint64_t tokens[2] = {fake_ask(asker, 1, 0, "svc", svc), fake_ask(asker, 2, 0, "svc", svc)};
+        uint64_t other = fake_ask(asker, 3, 0, "more", more);
+        fake_room(slow, 0);
+        fake_pub(svc, "a", "1");
+        fake_pub(svc, "a", "2"); /* parked */
+        fake_reply(svc, tokens[0], 0, 0, "one");
+        fake_reply(svc, tokens[1], 0, 0, "two");
+        fake_close(svc);
+        fake_room(asker, 0);
+        for (int i = 0; i < 2; i++)
+                fake_reply(more, other, MORE, 0, "full");
+        for (int i = 0; i < 1360; i++)
+                say_number(asker, WIRE_PING, 1); /* answered by 3 bytes each */
+        fake_go(asker);
+        CHECK(!asker->is_gone);
+        fake_room(slow, SIZE_MAX);
+        CHECK(asker->is_gone);
+        fake_deinit(&f);
+}
+
 /* Replies that wait only to be refused hold nothing up either. */
 TEST(a_waiting_reply_that_is_none_leaves_nobody_behind)
 {

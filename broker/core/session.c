@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 64, KEEP_CONTROL_BYTES = WIRE_PACKET_BYTES / 2 };
+enum { FIRST_SLOTS = 64 };
 
 struct session *session_find(const struct core *c, struct session_id id)
 {
@@ -157,15 +157,23 @@ void session_end(struct core *c, struct session *s, enum wire_code code, const c
         if (s->state == SESSION_HELLO)
                 c->n_unready--;
         s->state = SESSION_ENDING;
-        s->socket_full =
-                false; /* the shell must hear of it, also if the client never reads again */
+        bool was_full = s->socket_full;
+        s->socket_full = false; /* the shell must hear of it, although the client may never read */
         heap_remove(&c->timers, &s->timer.node);
         list_push_back(&c->ended, &s->ended);
-        if (s->control.len > KEEP_CONTROL_BYTES)
-                buf_clear(&s->control);
+        size_t before = s->control.len;
         if (message_encode(&s->control, &bye) < 0)
                 buf_clear(&s->control); /* no memory even for that: core_is_over at once */
+        else
+                s->bye_len = s->control.len - before;
+        if (was_full)
+                session_keep_bye(s);
         session_mark(c, s);
+}
+
+void session_keep_bye(struct session *s)
+{
+        buf_drop(&s->control, s->control.len - s->bye_len);
 }
 
 void session_strip(struct core *c, struct session *s)
@@ -201,7 +209,6 @@ void session_free(struct core *c, struct session *s)
 {
         while (!list_is_empty(&s->parked))
                 park_free(c, list_entry(list_first(&s->parked), struct parked, link));
-        requests_forget(c, s);
         list_remove(&s->ghost);
         c->n_ghosts--;
         list_remove(&s->runnable);

@@ -316,8 +316,9 @@ TEST(ids_must_increase_whatever_they_number)
                 "95 09 05 02 a1 61 81 a1 7a 01",       /* SUB, unknown option */
                 "93 15 05 00 95 11 00 a1 61 80 00",    /* REQUEST, BEGIN */
                 "93 14 01 00 95 10 00 a1 61 80 c4 00", /* a confirm of id 0 */
-                "93 14 01 cf 7f ff ff ff ff ff ff ff 95 10 00 a1 61 80 c4 00"
-                " 95 10 00 a1 61 80 c4 00", /* the second one is beyond all */
+                /* a run of confirms, the second one beyond all */
+                ("93 14 01 cf 7f ff ff ff ff ff ff ff 95 10 00 a1 61 80 c4 00"
+                 " 95 10 00 a1 61 80 c4 00"),
         };
 
         for (size_t i = 0; i < ARRAY_LEN(second); i++) {

@@ -175,7 +175,7 @@ static void leave(struct sim *sim, struct peer *p)
         if (n_live(sim) < LIVE / 2)
                 return;
         if (rnd(2)) {
-                say_bytes(p->c, "93 03 00 a0");
+                say_bye(p->c);
                 sim_leaves(sim, p);
                 feed(sim, p);
         } else {

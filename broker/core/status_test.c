@@ -119,6 +119,33 @@ TEST(the_status_is_json_about_broker_counts_and_clients)
         fake_deinit(&f);
 }
 
+TEST(the_status_says_how_far_each_session_is)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *c = fake_open(&f), *leaving = fake_open(&f), *ending = fake_open(&f);
+
+        fake_connect(&f);
+        fake_sub(leaving, 1, "a");
+        fake_room(leaving, 0);
+        fake_pub(c, "a", "x");
+        say_bye(leaving);
+        fake_go(leaving);
+        core_violation(f.core, ending->id, "enough", f.now_ns);
+        say_request(c, 1, 0);
+        say_pub(c, "$sys.status", "");
+        fake_feed(c); /* and nobody is flushed meanwhile */
+        fake_flush(&f);
+        const struct got *g = expect(c, WIRE_PUB);
+        const char *json = (const char *)g->m.pub.payload.data;
+        CHECK(is_json(json));
+        CHECK_PTR(strstr(json, "\"state\":\"connected\""));
+        CHECK_PTR(strstr(json, "\"state\":\"open\""));
+        CHECK_PTR(strstr(json, "\"state\":\"leaving\""));
+        CHECK_PTR(strstr(json, "\"state\":\"ending\""));
+        fake_deinit(&f);
+}
+
 TEST(the_status_with_a_thousand_sessions_fits_a_frame)
 {
         struct fake f;

@@ -3,7 +3,7 @@
 #
 #   ./setup.sh           install what is missing (with sudo where not root)
 #   ./setup.sh --check   only say what is missing; status 1 if anything is
-#   ./setup.sh --bench   also what the comparison with other brokers needs
+#   ./setup.sh --bench   also what measuring needs (docs/PERFORMANCE.md)
 set -eu
 
 # What `bazel build` and `bazel test //...` need.
@@ -11,7 +11,7 @@ build="bazel-bootstrap bazel-rules-java bazel-rules-proto gcc g++ libc6-dev pkg-
        libuv1-dev libmsgpack-dev libjansson-dev libcmocka-dev python3 procps iproute2 util-linux"
 # What the other lanes of .ci/run need: layering and fuzzing, format and lint.
 lanes="clang libclang-rt-14-dev clang-format universal-ctags shellcheck git"
-# The raw-relay and peer comparison of tests/bench.
+# Instruction counts, and the fastest peer of the comparison.
 bench="valgrind make libzmq3-dev"
 
 usage() {

@@ -15,15 +15,15 @@
  *              baton *b;
  *              if (baton_new(&b) < 0)
  *                      return 1;
- *              if (baton_connect(b, NULL, 5000) < 0 ||
- *                  baton_subscribe(b, "sensors.>", NULL, on_message, NULL, NULL) < 0 ||
- *                  baton_publish(b, "sensors.cabin.temp", "21.5", 4) < 0)
- *                      fprintf(stderr, "%s\n", baton_error(b));
- *              else
+ *              if (baton_connect(b, NULL, 5000) == 0 &&
+ *                  baton_subscribe(b, "sensors.>", NULL, on_message, NULL, NULL) == 0 &&
+ *                  baton_publish(b, "sensors.cabin.temp", "21.5", 4) == 0)
  *                      while (baton_wait(b, -1) >= 0)
- *                              ;
+ *                              fflush(stdout);
+ *              fprintf(stderr, "%s\n", baton_error(b));
  *              baton_free(b);
- *      }
+ *              return 1;
+ *      } // cc -Iclient example.c bazel-bin/client/libbaton.a -lmsgpackc
  *
  * Results. Functions that return int return 0 or a count for done, a negative errno for failed;
  * then baton_error() has a line for people and baton_code() the broker's code:

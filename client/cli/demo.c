@@ -150,7 +150,8 @@ static int tour(struct demo *d)
         for (size_t i = 0; i < ARRAY_LEN(stations) && status == 0; i++)
                 status = stations[i](d);
         if (status == 0)
-                demo_tell("next", "broker & sub -v '>' & pub hello.world 'it is me'");
+                demo_tell("next",
+                        "a terminal each: //broker, //client:sub -- '>', //client:pub -- a.b hi");
         return status;
 }
 
@@ -165,6 +166,8 @@ int demo_main(int argc, char **argv)
                 status = cli_take(&d.cli, option);
         if (status == 0 && optind < argc)
                 status = cli_usage(&d.cli, "unexpected argument '%s'", argv[optind]);
+        if (status == 0 && d.cli.addresses)
+                status = cli_usage(&d.cli, "it starts a broker of its own: no --address");
         if (status == 0 && !is_found)
                 status = cli_fail_about(&d.cli, -ECONNREFUSED, "broker",
                         "its program is not to be found: set $BATON_BROKER");

@@ -18,10 +18,11 @@ static const char HELP[] =
         "\n"
         "  -w, --wait SECONDS   wait at most so long (30)\n"
         "  -H, --header K=V     a header; V is a string (may be repeated)\n"
-        "      --fd FILE        pass a descriptor of FILE, open for reading (may be "
-        "repeated)\n" CLI_HELP "\n"
+        "      --fd FILE        pass a descriptor of FILE, open for reading; repeatable "
+        "(*)\n" CLI_HELP "\n"
         "The payload of the reply is printed as it is; on a terminal a newline is added where it\n"
         "has none. Of several replies each ends with a newline.\n"
+        "(*) brokers of version 0.1 do not have it, and say so.\n"
         "Exit status: 0 done, 1 failed, or the responder says so, 2 usage, 3 no broker, or it is\n"
         "lost, 4 timed out, 5 refused, 6 no responders.\n";
 

@@ -27,10 +27,11 @@ static const char HELP[] =
         "once.\n"
         "\n"
         "      --echo           reply with the payload instead of running anything\n"
-        "      --group G        share the requests with the other members of G\n" CLI_HELP "\n"
+        "      --group G        share the requests with the other members of G (*)\n" CLI_HELP "\n"
         "With -v `ready` is printed on stderr once the broker has confirmed the subscription.\n"
         "A broker that is lost is waited for; that is said on stderr. SIGTERM and SIGINT: what\n"
         "runs may finish, for 5 s; nothing is killed.\n"
+        "(*) brokers of version 0.1 do not have it, and say so.\n"
         "Exit status: 0 done, 1 failed, 2 usage, 3 no broker, 5 refused.\n";
 
 enum {

@@ -205,6 +205,8 @@ class DemoTest(harness.TestCase):
         self.assertEqual(result.err.splitlines()[-1].split(b": ")[-1], b"did not start")
 
     def test_without_a_broker_to_run_the_status_is_3(self):
+        self.expect(2, "demo", "-a", "@x", env=self.env(),
+                    err="demo: it starts a broker of its own: no --address (see --help)")
         self.expect(3, "demo", env=harness.clean_env(BATON_BROKER="/nonexistent"),
                     err="demo: broker: its program is not to be found: set $BATON_BROKER")
 

@@ -4,6 +4,8 @@
 #include "tests/harness/test.h"
 
 #include <dirent.h>
+#include <fnmatch.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +57,24 @@ void test_register(const char *name, void (*run)(void **state))
         };
 }
 
+/* A filter that selects nothing is a mistake, not a success. */
+static bool selects_any(const char *filter)
+{
+        for (size_t i = 0; i < n_cases; i++) {
+                if (fnmatch(filter, cases[i].name, 0) == 0)
+                        return true;
+        }
+        print_error("no test is called %s\n", filter);
+        return false;
+}
+
 int main(int argc, char **argv)
 {
         const char *filter = getenv("TESTBRIDGE_TEST_ONLY");
         const char *slash = argc ? strrchr(argv[0], '/') : NULL;
 
+        if (filter && !selects_any(filter))
+                return 1;
         if (filter)
                 cmocka_set_test_filter(filter);
         setvbuf(stdout, NULL, _IOLBF, 0);

@@ -25,7 +25,7 @@ class Addresses(PlaceTest):
         self.serve(*names)
         shown = subprocess.run(["ss", "-xlH"], capture_output=True, check=True, text=True).stdout
         found = {line.split()[4] for line in shown.splitlines() if line.startswith("u_seq")}
-        self.assertEqual(found, set(names))
+        self.assertLessEqual(set(names), found)  # others too, where the network is not our own
 
     def test_the_addresses_are_free_at_once_after_kill_9(self):
         broker = self.serve(self.name, self.path)

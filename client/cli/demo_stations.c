@@ -101,7 +101,7 @@ int demo_message(struct demo *d)
         if (seen.sender.pid != part.pid || seen.sender.uid != geteuid())
                 return demo_fail(d, "message", "the sender is not who sent it");
         demo_tell("message", "%s = %s", seen.topic, seen.payload);
-        demo_tell("", "from pid %d, uid %u: the kernel says so, it cannot be forged",
+        demo_tell("", "from pid %d, uid %u: the kernel said so when it connected",
                 (int)seen.sender.pid, (unsigned)seen.sender.uid);
         return 0;
 }

@@ -73,6 +73,9 @@ def baton_external():
     pkg_config_library(name = "jansson", module = "jansson", version = "2.13", debian = "libjansson-dev")
     pkg_config_library(name = "cmocka", module = "cmocka", version = "1.1", debian = "libcmocka-dev")
 
+    # Looked for by --config=portable alone: what the BSDs have in their C library.
+    pkg_config_library(name = "libbsd", module = "libbsd", version = "0.11", debian = "libbsd-dev")
+
     # Bazel 4.2.3's own needs.
     native.local_repository(name = "rules_cc", path = "third_party/rules_cc")
     native.local_repository(name = "remote_coverage_tools", path = "third_party/coverage")

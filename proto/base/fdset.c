@@ -53,6 +53,7 @@ struct fdset *fdset_unref(struct fdset *s)
         if (s->yard) {
                 s->next_dead = s->yard->dead;
                 s->yard->dead = s;
+                s->yard->n_laid += s->n;
         } else {
                 fdset_bury(s);
         }
@@ -71,7 +72,7 @@ size_t fdset_n(const struct fdset *s)
 
 const int *fdset_fds(const struct fdset *s)
 {
-        return s->fds;
+        return s ? s->fds : NULL;
 }
 
 int fdset_steal(struct fdset *s, size_t i)
@@ -87,12 +88,16 @@ struct fdset *graveyard_take(struct graveyard *yard)
         return take_ptr(yard->dead);
 }
 
-void fdset_bury(struct fdset *chain)
+size_t fdset_bury(struct fdset *chain)
 {
+        size_t n = 0;
+
         while (chain) {
                 struct fdset *next = chain->next_dead;
                 close_all(chain->fds, chain->n);
+                n += chain->n;
                 free(chain);
                 chain = next;
         }
+        return n;
 }

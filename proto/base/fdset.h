@@ -17,6 +17,7 @@ struct fdset;
 /* Zero state: all bytes zero. Holds dead sets until they are taken. */
 struct graveyard {
         struct fdset *dead;
+        size_t n_laid; /* descriptors laid on it, ever */
 };
 
 /* fdset_new_take owns the `n` (1..FDSET_MAX) descriptors in `fds` from now on, also when it fails
@@ -35,7 +36,7 @@ void fdset_unrefp(struct fdset **s);
 
 size_t fdset_n(const struct fdset *s); /* 0 for NULL */
 
-/* fdset_fds borrows the descriptors, [fdset_n]. */
+/* fdset_fds borrows the descriptors, [fdset_n]; NULL for NULL. */
 const int *fdset_fds(const struct fdset *s);
 
 /* fdset_steal takes descriptor `i` out of a set of which the caller holds the only reference: the
@@ -45,7 +46,8 @@ int fdset_steal(struct fdset *s, size_t i);
 /* graveyard_take empties the yard and returns a chain of dead sets, NULL if there is none. */
 struct fdset *graveyard_take(struct graveyard *yard);
 
-/* fdset_bury closes and frees a chain that graveyard_take returned. May block: not for a loop. */
-void fdset_bury(struct fdset *chain);
+/* fdset_bury closes and frees a chain that graveyard_take returned. May block: not for a loop.
+ * Returns how many descriptors were in it. */
+size_t fdset_bury(struct fdset *chain);
 
 #endif

@@ -1,0 +1,52 @@
+/* What only Linux knows of a descriptor. */
+#include "proto/base/sys.h"
+
+#include "tests/harness/test.h"
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TEST(abstract_names_are_there)
+{
+        CHECK(sys_has_abstract());
+}
+
+TEST(memfds_and_eventfds_are_told_apart)
+{
+        int memfd = memfd_create("m", MFD_CLOEXEC), event = eventfd(0, EFD_CLOEXEC);
+
+        CHECK(memfd >= 0 && event >= 0);
+        CHECK(sys_is_memfd(memfd) && !sys_is_eventfd(memfd));
+        CHECK(sys_is_eventfd(event) && !sys_is_memfd(event));
+        close(memfd);
+        close(event);
+}
+
+/* A child's child: it holds the pipe open for as long as it lives. */
+TEST(a_process_dies_with_its_parent_if_it_wants_to)
+{
+        int alive[2], ready[2];
+        char got;
+
+        CHECK_EQ(sys_pipe(false, alive), 0);
+        CHECK_EQ(sys_pipe(false, ready), 0);
+        pid_t child = fork();
+        if (child == 0) {
+                if (fork() == 0) {
+                        sys_die_with_parent();
+                        (void)!write(ready[1], "x", 1);
+                        for (;;)
+                                pause();
+                }
+                (void)!read(ready[0], &got, 1);
+                _exit(0);
+        }
+        close(alive[1]);
+        CHECK_EQ(waitpid(child, NULL, 0), child);
+        CHECK_EQ(read(alive[0], &got, 1), 0);
+        close(alive[0]);
+        close(ready[0]);
+        close(ready[1]);
+}

@@ -26,6 +26,15 @@ enum {
         WIRE_HEADER_KEY_BYTES = 255,
         /* Descriptors of one message (CVE-2014-3636: 16 instead of the kernel's 253). */
         WIRE_FDS = 16,
+        /* What a publication costs of its publisher's window beside its bytes: for each descriptor,
+         * and for each so many bytes of a placed or chunked payload; both together up to a part of
+         * the window. So what is parked is bounded in all three, and nothing is lost for it. */
+        WIRE_FD_COST = 4096,
+        WIRE_PLACED_DIVISOR = 1024,
+        WIRE_EXTRA_DIVISOR = 4,
+        /* The window of descriptors of a receiver: packets and descriptors under way. */
+        WIRE_FD_PACKETS = 16,
+        WIRE_FD_WINDOW = 64,
         /* Bytes of HELLO's and WELCOME's name. */
         WIRE_NAME_BYTES = 64,
         /* Bytes of the text of ERR and BYE that either side sends. */
@@ -47,6 +56,24 @@ enum {
          * weigh more than the bytes, hence the second number. */
         LIMIT_QUEUE_BYTES = 4 << 20,
         LIMIT_QUEUE_MESSAGES = 65536,
+        /* "queue_fds", "placed_bytes": descriptors, and bytes of placed payloads, in one backlog.
+         * The bytes are shared by all who have them; a single payload may be larger. */
+        LIMIT_QUEUE_FDS = 256,
+        LIMIT_PLACED_BYTES = 256 << 20,
+        /* "payload_bytes": the largest payload, placed or chunked. */
+        LIMIT_PAYLOAD_BYTES = 1 << 30,
+        /* "spool_bytes": what the broker collects of unfinished chunked payloads, of all sessions.
+         * It is memory: two of the largest, less one byte. */
+        LIMIT_SPOOL_BYTES = 0x7fffffff,
+        /* "held_fds": descriptors of messages that the broker has open; "flight_fds": that it has
+         * sent and nobody has received. The shell lowers both to what RLIMIT_NOFILE leaves: the
+         * kernel counts those in flight for all processes of the uid (F8). */
+        LIMIT_HELD_FDS = 65536,
+        LIMIT_FLIGHT_FDS = 65536,
+        /* Milliseconds between tries while the kernel has too many descriptors in flight. */
+        LIMIT_FLIGHT_RETRY_MS = 100,
+        /* How long after stall_ms a message whose descriptors the kernel refuses still waits. */
+        LIMIT_FLIGHT_PATIENCE_MS = 5000,
         /* Low water is this fraction of the backlog's limits: below it a session is not stalled and
          * blocked publishers are let in again. */
         LIMIT_LOW_WATER_DIVISOR = 4,

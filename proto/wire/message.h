@@ -175,6 +175,23 @@ enum { MESSAGE_DELIVERY_BYTES = 448 };
  * length; it cannot fail. */
 size_t message_put_delivery(uint8_t *to, const struct msg_delivery *delivery);
 
+/* The frames of a placed publication that goes on in chunks, written without allocation; each
+ * returns its length. message_put_begin turns a valid PUB into a BEGIN, which is no more than
+ * MESSAGE_BEGIN_MORE bytes longer; `to` must have room for it. message_put_chunk writes a CHUNK up
+ * to its data, of which `len` (<= UINT16_MAX) bytes follow. */
+enum {
+        MESSAGE_BEGIN_MORE = 16,
+        MESSAGE_CHUNK_BYTES = 5,
+        MESSAGE_END_BYTES = 3,
+        MESSAGE_GAP_BYTES = 32
+};
+size_t message_put_begin(uint8_t *to, const struct frame *pub, uint32_t n_fds, uint64_t size);
+size_t message_put_chunk(uint8_t *to, size_t len);
+size_t message_put_end(uint8_t *to, unsigned status);
+
+/* message_put_gap writes a GAP to `to` [MESSAGE_GAP_BYTES] and returns its length. */
+size_t message_put_gap(uint8_t *to, const struct msg_gap *gap);
+
 /* wire_code_name returns the name PROTOCOL.md part 9 gives, "UNKNOWN" for others. */
 const char *wire_code_name(uint64_t code);
 const char *wire_overflow_name(enum wire_overflow overflow);

@@ -8,15 +8,24 @@
  * only when the kernel says so by an end of file, or when the core has said BYE. A peer that reads
  * no more (shutdown, or it is about to be gone) may still speak; its socket counts as writable all
  * the time, so that is not watched any more: what is queued for it stays, as for any that does not
- * read. */
-#include "broker/internal.h"
+ * read.
+ *
+ * Descriptors may come in from the moment before WELCOME goes out, from sessions that have a right
+ * to send some; until then the socket refuses them (Linux 6.16). */
+#include "broker/conn.h"
+
 #include "broker/log.h"
+#include "proto/base/memfile.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYE_ROOM_BYTES = 8192 };
+enum {
+        BYE_ROOM_BYTES = 8192,
+        /* Descriptors that may wait to be closed while more are received. */
+        UNBURIED_FDS = 16,
+};
 
 static void freed(uv_handle_t *handle)
 {
@@ -27,8 +36,12 @@ void conn_close(struct conn *conn)
 {
         struct server *s = conn->server;
 
-        core_close(s->core, conn->id, server_now(s));
-        s->conns[conn->id.slot] = NULL;
+        if (conn->id.generation) {
+                core_close(s->core, conn->id, server_now(s));
+                s->conns[conn->id.slot] = NULL;
+        } else {
+                adopted_forget(conn);
+        }
         uv_close(
                 (uv_handle_t *)&conn->poll, freed); /* forgets the descriptor before it is closed */
         conn->link = link_free(conn->link);
@@ -44,27 +57,49 @@ static void watch(struct conn *conn, int events)
         uv_poll_start(&conn->poll, events, on_poll);
 }
 
+/* ------------------------------------------------------------------ input */
+
+/* Whether the last descriptor can hold a placed payload, and how large that is. */
+static uint64_t sealed_bytes(const struct fdset *fds)
+{
+        size_t n = fdset_n(fds);
+        uint64_t size = 0;
+
+        return n && memfile_sealed_size(fdset_fds(fds)[n - 1], &size) == 0 ? size : 0;
+}
+
 /* Returns false when the connection has ended. */
 static bool receive_one(struct conn *conn, bool *ret_is_dry)
 {
         struct server *s = conn->server;
-        struct fdset *fds = NULL;
-        size_t len;
-        int r = link_recv(conn->link, s->packet, WIRE_PACKET_BYTES, &len, &fds);
+        struct core_arrival arrival = {.data = s->packet};
 
-        switch (r) {
+        switch (link_recv(conn->link, s->packet, WIRE_PACKET_BYTES, &arrival.len, &arrival.fds)) {
         case 0:
-                core_input(s->core, conn->id, s->packet, len, fds, server_now(s));
+                if (bt_unlikely(!conn->id.generation) && !adopted_identify(conn)) {
+                        fdset_unref(arrival.fds);
+                        return false;
+                }
+                if (bt_likely(!arrival.fds)) {
+                        core_input(s->core, conn->id, &arrival, server_now(s));
+                        return true;
+                }
+                arrival.sealed_bytes = sealed_bytes(arrival.fds);
+                core_input(s->core, conn->id, &arrival, server_now(s));
+                reaper_keep_up(s->reaper, &s->yard, UNBURIED_FDS);
                 return true;
         case LINK_E_AGAIN:
         case LINK_E_EXHAUSTED:
                 *ret_is_dry = true;
                 return true;
         case LINK_E_BROKEN:
-                core_violation(s->core, conn->id,
+                if (!conn->id.generation)
+                        return false;
+                core_end(s->core, conn->id, WIRE_CODE_PROTOCOL,
                         "a packet came truncated: longer than packet_bytes, or"
                         " its descriptors did not fit",
                         server_now(s));
+                *ret_is_dry = true; /* it is told, and that is all */
                 return true;
         default:
                 return false;
@@ -79,7 +114,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
         if (status < 0)
                 conn->events = 0; /* libuv has stopped it */
-        if (events & UV_WRITABLE)
+        if ((events & UV_WRITABLE) && link_flush(conn->link) == 0)
                 core_writable(s->core, conn->id);
         for (int i = 0; i < LIMIT_READS_PER_TURN && !is_dry; i++) {
                 if (!receive_one(conn, &is_dry)) {
@@ -90,6 +125,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (!conn->events)
                 watch(conn, UV_READABLE);
 }
+
+/* -------------------------------------------------------------- beginning */
 
 static int remember(struct server *s, struct conn *conn)
 {
@@ -108,73 +145,97 @@ static int remember(struct server *s, struct conn *conn)
         return 0;
 }
 
-/* The socket is known and its peer too: makes the session. On failure nothing is left but `fd`. */
-static int enter(struct server *s, struct conn *conn, int fd)
+int conn_enter(struct conn *conn, const struct cred *cred)
 {
-        struct cred cred;
-        int r = cred_of_peer(fd, &cred);
+        struct server *s = conn->server;
+        struct core_peer peer = {.pid = cred->pid, .uid = cred->uid, .gid = cred->gid};
+        int r = core_open(s->core, &peer, server_now(s), &conn->id);
 
-        if (r)
-                return r < 0 ? r : -EPROTO;
-        struct core_peer peer = {.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
-        r = core_open(s->core, &peer, server_now(s), &conn->id);
         if (r < 0)
                 return r;
         r = remember(s, conn);
-        if (r == 0) {
-                r = uv_poll_init(&s->loop, &conn->poll, fd);
-                if (r < 0)
-                        s->conns[conn->id.slot] = NULL; /* the caller frees it */
-        }
-        if (r < 0)
+        if (r < 0) {
                 core_close(s->core, conn->id, server_now(s));
+                conn->id = (struct session_id){0};
+        }
         return r;
 }
 
-void conn_accept(struct server *s, int fd)
+int conn_new(struct server *s, int fd, enum transport transport, struct conn **ret_conn)
 {
         struct conn *conn = calloc(1, sizeof(*conn));
         struct link *link = NULL;
-        int r = link_new_adopt(fd, TRANSPORT_SEQPACKET, &s->yard, &link);
+        int r = link_new_adopt(fd, transport, &s->yard, &link);
 
-        if (!conn || r) {
-                log_line("a connection was dropped: %s", strerror(r < 0 ? -r : ENOMEM));
+        if (r == 0 && !conn)
+                r = -ENOMEM;
+        if (r == 0)
+                r = uv_poll_init(&s->loop, &conn->poll, link_fd(link));
+        if (r) {
                 link_free(link);
                 free(conn);
-                return;
+                return r;
         }
         conn->server = s;
         conn->link = link;
-        r = enter(s, conn, link_fd(link));
-        if (r < 0) {
-                log_line("a connection was dropped: %s", strerror(-r));
-                link_free(link);
-                free(conn);
-                return;
-        }
         conn->poll.data = conn;
+        *ret_conn = conn;
+        return 0;
+}
+
+void conn_start(struct conn *conn)
+{
         watch(conn, UV_READABLE);
 }
 
-/* Gives one packet to the kernel. Returns how that went; closes nothing. */
-static enum core_out send_packet(struct conn *conn, const struct core_packet *packet)
+static int accepted(struct server *s, int fd, enum transport transport)
 {
-        switch (link_send(conn->link, packet->iov, packet->n_iov, packet->fds)) {
+        struct conn *conn;
+        struct cred cred;
+        int r = conn_new(s, fd, transport, &conn);
+
+        if (r)
+                return r;
+        r = cred_of_peer(link_fd(conn->link), &cred);
+        if (r == 0)
+                r = conn_enter(conn, &cred);
+        if (r)
+                conn_close(conn);
+        else
+                conn_start(conn);
+        return r;
+}
+
+void conn_accept(struct server *s, int fd, enum transport transport)
+{
+        int r = accepted(s, fd, transport);
+
+        if (r)
+                log_line("a connection was dropped: %s", strerror(r < 0 ? -r : EPROTO));
+}
+
+/* ----------------------------------------------------------------- output */
+
+/* Gives one packet to the kernel. Returns how that went; closes nothing. */
+static enum core_out send_packet(struct conn *conn, const struct core_packet *p)
+{
+        if (bt_unlikely(p->fill_len) &&
+                memfile_read(p->fill_fd, p->fill_at, p->fill, p->fill_len) < 0)
+                return CORE_OUT_UNREADABLE;
+        switch (link_send(conn->link, p->iov, p->n_iov, p->fds, p->n_fds)) {
         case 0:
                 return CORE_OUT_SENT;
         case LINK_E_IN_FLIGHT:
+                return CORE_OUT_SCARCE;
         case LINK_E_REFUSED:
-                if (packet->fds)
-                        return CORE_OUT_NO_FDS;
-                break;
+                return CORE_OUT_NO_FDS;
         case LINK_E_AGAIN:
         case LINK_E_EXHAUSTED:
                 return CORE_OUT_FULL;
         default:
-                break;
+                conn->is_deaf = true;
+                return CORE_OUT_FULL;
         }
-        conn->is_deaf = true;
-        return CORE_OUT_FULL;
 }
 
 /* Returns true if the socket took all there was. */
@@ -192,19 +253,38 @@ static bool send_all(struct conn *conn)
         return true;
 }
 
+/* It did not read and must go: a little room so that it learns why. */
+static void say_last_word(struct conn *conn)
+{
+        struct server *s = conn->server;
+        size_t room = BYE_ROOM_BYTES + (link_is_unsent(conn->link) ? WIRE_PACKET_BYTES : 0);
+
+        if (link_make_room(conn->link, room) < 0 || link_flush(conn->link))
+                return;
+        core_writable(s->core, conn->id);
+        (void)send_all(conn);
+}
+
+static void let_descriptors_in(struct conn *conn)
+{
+        if (conn->takes_fds || !core_may_send_fds(conn->server->core, conn->id))
+                return;
+        conn->takes_fds = true;
+        /* If that fails its client is told EPERM by the kernel when it tries. */
+        (void)!link_allow_fds(conn->link, true);
+}
+
 static void flush(struct conn *conn)
 {
         struct server *s = conn->server;
-        bool all = send_all(conn);
 
-        if (!all && core_is_ending(s->core, conn->id)) {
-                /* It did not read and must go: a little room so that it learns why. */
-                if (link_make_room(conn->link, BYE_ROOM_BYTES) == 0) {
-                        core_writable(s->core, conn->id);
-                        all = send_all(conn);
-                }
+        let_descriptors_in(conn);
+        bool all = send_all(conn) && !link_is_unsent(conn->link);
+        bool is_over = core_is_over(s->core, conn->id);
+        if (!all && (is_over || core_is_ending(s->core, conn->id))) {
+                say_last_word(conn);
                 conn_close(conn);
-        } else if (core_is_over(s->core, conn->id)) {
+        } else if (is_over) {
                 conn_close(conn);
         } else {
                 bool is_waiting = !all && !conn->is_deaf;

@@ -4,23 +4,25 @@
  * the backlog. */
 #include "broker/internal.h"
 #include "broker/log.h"
+#include "proto/link/dgram.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static void on_ready(uv_poll_t *poll, int status, int events);
+static uv_poll_cb callback_of(const struct front *front);
 
 static void on_rested(uv_timer_t *timer)
 {
         struct front *front = timer->data;
 
-        uv_poll_start(&front->poll, UV_READABLE, on_ready);
+        uv_poll_start(&front->poll, UV_READABLE, callback_of(front));
 }
 
 static void rest(struct front *front, const char *why)
 {
-        log_line("accept pauses for %d ms: %s", LIMIT_ACCEPT_PAUSE_MS, why);
+        log_line("a listener pauses for %d ms: %s", LIMIT_ACCEPT_PAUSE_MS, why);
         uv_poll_stop(&front->poll);
         uv_timer_start(&front->pause, on_rested, LIMIT_ACCEPT_PAUSE_MS, 0);
 }
@@ -43,8 +45,52 @@ static void on_ready(uv_poll_t *poll, int status, int events)
                                                           : strerror(r < 0 ? -r : EIO));
                         return;
                 }
-                conn_accept(front->server, fd);
+                conn_accept(front->server, fd, listener_address(front->listener)->transport);
         }
+}
+
+/* The first that is wrong is told, then the second, the fourth, ...: a flood is no flood of lines.
+ */
+static void note_bad_datagram(struct server *s, const struct cred *who)
+{
+        uint64_t n = ++s->n_bad_datagrams;
+
+        if (!(n & (n - 1)))
+                log_line("%" PRIu64 " datagrams were refused so far, the last from pid %d (uid %u)",
+                        n, (int)who->pid, (unsigned)who->uid);
+}
+
+static void on_datagrams(uv_poll_t *poll, int status, int events)
+{
+        struct front *front = poll->data;
+        struct server *s = front->server;
+
+        (void)events;
+        if (status < 0) {
+                rest(front, uv_strerror(status));
+                return;
+        }
+        for (int i = 0; i < LIMIT_READS_PER_TURN; i++) {
+                struct cred who = {.pid = 0};
+                size_t len = 0;
+                int r = dgram_recv(
+                        front->listener, &s->yard, s->packet, WIRE_PACKET_BYTES, &len, &who);
+                if (r == LINK_E_AGAIN)
+                        return;
+                if (r < 0 || r == LINK_E_EXHAUSTED) {
+                        rest(front, r < 0 ? strerror(-r) : "out of descriptors or memory");
+                        return;
+                }
+                struct core_peer peer = {.pid = who.pid, .uid = who.uid, .gid = who.gid};
+                if (!core_datagram(s->core, &peer, s->packet, r ? 0 : len, server_now(s)))
+                        note_bad_datagram(s, &who);
+        }
+}
+
+static uv_poll_cb callback_of(const struct front *front)
+{
+        return listener_address(front->listener)->transport == TRANSPORT_DGRAM ? on_datagrams
+                                                                               : on_ready;
 }
 
 static int start(struct server *s, struct listener *listener)
@@ -61,7 +107,7 @@ static int start(struct server *s, struct listener *listener)
         front->server = s;
         front->listener = listener;
         s->n_fronts++;
-        return uv_poll_start(&front->poll, UV_READABLE, on_ready);
+        return uv_poll_start(&front->poll, UV_READABLE, callback_of(front));
 }
 
 /* Root's default directory is made where it is missing, for /run is empty after every boot; all may

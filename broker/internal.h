@@ -23,16 +23,17 @@ struct conn {
         uv_poll_t poll;
         struct server *server;
         struct link *link;
-        struct session_id id;
-        int events;   /* that `poll` watches */
-        bool is_deaf; /* sending has failed for good */
+        struct session_id id; /* none yet: adopted, and it has not said who it is */
+        int events;           /* that `poll` watches */
+        bool is_deaf;         /* sending has failed for good */
+        bool takes_fds;       /* its socket lets descriptors in */
 };
 
 struct server {
         uv_loop_t loop;
         uv_prepare_t prepare;
         uv_check_t check;
-        uv_timer_t deadline, drain;
+        uv_timer_t deadline, drain, handshake; /* handshake: of the adopted */
         uv_signal_t sigterm, sigint;
         uint64_t deadline_ns; /* what `deadline` is set to, UINT64_MAX: not */
 
@@ -43,9 +44,13 @@ struct server {
         size_t n_fronts;
         struct conn **conns; /* [n_conns], by session slot */
         size_t n_conns;
+        struct conn *adopted[LIMIT_ADDRESSES]; /* without a session yet */
+        size_t n_adopted;
         uint8_t *packet; /* [WIRE_PACKET_BYTES], what is being received */
         uint64_t drain_ms;
         bool is_stopping;
+        bool is_private; /* no listeners: it ends with its last client */
+        uint64_t n_bad_datagrams;
 };
 
 /* server.c */
@@ -56,9 +61,13 @@ BT_MUST int front_open(struct server *s, const struct options *options);
 void front_close_all(struct server *s);
 
 /* conn.c */
-void conn_accept(struct server *s, int fd);
+void conn_accept(struct server *s, int fd, enum transport transport);
 void conn_flush_all(struct server *s);
 void conn_close(struct conn *conn);
+
+/* adopted.c */
+BT_MUST int adopted_open(struct server *s, const struct options *options); /* says why not */
+void adopted_close_all(struct server *s);
 
 /* prepare.c */
 BT_MUST int prepare_streams(void); /* before any descriptor is opened */

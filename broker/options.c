@@ -8,23 +8,31 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LIMITS_PER_LINE = 3 };
 
 static void print_help(void)
 {
         printf("usage: broker [--listen ADDRESS]... [--limit NAME=VALUE]...\n"
+               "              [--client-fd N]...\n"
                "\n"
                "Routes messages between the services of this host.\n"
                "\n"
-               "  -l, --listen ADDRESS    @NAME (abstract), /PATH or ./PATH; options for paths:\n"
-               "                          ?mode=0660&group=NAME. Several are served at once.\n"
+               "  -l, --listen ADDRESS    @NAME (abstract), /PATH or ./PATH, or for clients that\n"
+               "                          need them stream:/PATH or dgram:/PATH; options of\n"
+               "                          paths: ?mode=0660&group=NAME. Several are served at\n"
+               "                          once.\n"
                "                          Without it: $BATON_ADDRESS, else @baton-UID and\n"
                "                          $XDG_RUNTIME_DIR/baton.sock (root:\n"
                "                          " ADDRESS_ROOT_DIR "/baton.sock)\n"
+               "      --client-fd N       serve the client at descriptor N too: one end of a\n"
+               "                          socketpair. Without --listen it serves nobody else,\n"
+               "                          and ends with its last client\n"
                "  -L, --limit NAME=VALUE  change a limit (bytes, milliseconds or pieces):\n"
                "                         ");
         for (size_t i = 0; core_limits_name(i); i++)
@@ -83,6 +91,29 @@ static int set_limit(struct options *o, const char *text)
         }
 }
 
+static int add_client_fd(struct options *o, const char *text)
+{
+        char *end;
+        long fd = strtol(text, &end, 10);
+
+        if (*end || *text < '0' || *text > '9' || fd <= STDERR_FILENO || fd > INT_MAX) {
+                log_line("--client-fd %s: not a descriptor above 2", text);
+                return OPTIONS_E_USAGE;
+        }
+        if (o->n_client_fds == ARRAY_LEN(o->client_fds)) {
+                log_line("--client-fd: at most %zu", ARRAY_LEN(o->client_fds));
+                return OPTIONS_E_USAGE;
+        }
+        for (size_t i = 0; i < o->n_client_fds; i++) {
+                if (o->client_fds[i] == fd) {
+                        log_line("--client-fd %ld: given twice", fd);
+                        return OPTIONS_E_USAGE;
+                }
+        }
+        o->client_fds[o->n_client_fds++] = (int)fd;
+        return 0;
+}
+
 static int use_defaults(struct options *o)
 {
         struct address_why why;
@@ -103,6 +134,8 @@ static int take_option(struct options *o, int option)
                 return add_listen(o, optarg);
         case 'L':
                 return set_limit(o, optarg);
+        case 'C':
+                return add_client_fd(o, optarg);
         case 'h':
                 print_help();
                 return OPTIONS_E_DONE;
@@ -119,6 +152,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
         static const struct option known[] = {
                 {"listen", required_argument, NULL, 'l'},
                 {"limit", required_argument, NULL, 'L'},
+                {"client-fd", required_argument, NULL, 'C'},
                 {"help", no_argument, NULL, 'h'},
                 {"version", no_argument, NULL, 'V'},
                 {0},
@@ -133,7 +167,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
                 log_line("unexpected argument '%s' (see --help)", argv[optind]);
                 r = OPTIONS_E_USAGE;
         }
-        if (r == 0 && !o.n_listen)
+        if (r == 0 && !o.n_listen && !o.n_client_fds)
                 r = use_defaults(&o);
         if (r == 0)
                 *ret_options = o;

@@ -10,6 +10,8 @@ struct options {
         struct address listen[LIMIT_ADDRESSES];
         size_t n_listen;
         bool is_default; /* no --listen: one of the addresses is enough */
+        int client_fds[LIMIT_ADDRESSES];
+        size_t n_client_fds;
         struct core_limits limits;
 };
 

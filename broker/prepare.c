@@ -4,6 +4,7 @@
  * it. */
 #include "broker/internal.h"
 #include "broker/log.h"
+#include "proto/base/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Descriptors that are not sessions: the loop's own, listeners, locks, a log. */
+/* Descriptors that are neither sessions nor kept for messages: the loop's own, listeners, locks, a
+ * log; those of the packet being read, and those about to be closed. */
 enum { OWN_FDS = 64 };
 
 static void on_never(uv_poll_t *poll, int status, int events)
@@ -31,10 +33,11 @@ static int grow_watchers(struct server *s, int most)
         uv_poll_t poll;
         int ends[2];
 
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return -errno;
+        int r = sys_pipe(false, ends);
+        if (r < 0)
+                return r;
         int high = fcntl(ends[0], F_DUPFD_CLOEXEC, most);
-        int r = high < 0 ? -errno : uv_poll_init(&s->loop, &poll, high);
+        r = high < 0 ? -errno : uv_poll_init(&s->loop, &poll, high);
         if (r == 0) {
                 r = uv_poll_start(&poll, UV_READABLE, on_never);
                 uv_close((uv_handle_t *)&poll, nothing);
@@ -57,6 +60,28 @@ int prepare_streams(void)
         return 0;
 }
 
+static bool lower(uint64_t *limit, uint64_t most)
+{
+        bool is_more = *limit > most;
+
+        if (is_more)
+                *limit = most;
+        return is_more;
+}
+
+/* What the process may have open goes half to sessions, half to the descriptors of messages. Those
+ * in flight are counted by the kernel on their own, for all processes of this uid: half is for us.
+ */
+static void share_out(struct core_limits *limits, uint64_t most)
+{
+        uint64_t half = (most > 2 * OWN_FDS ? most - OWN_FDS : OWN_FDS) / 2;
+
+        if (lower(&limits->sessions, half))
+                log_line("limit sessions is %" PRIu64 ", as RLIMIT_NOFILE is %" PRIu64, half, most);
+        lower(&limits->held_fds, half);
+        lower(&limits->flight_fds, most / 2);
+}
+
 int prepare_process(struct server *s, struct core_limits *limits)
 {
         struct rlimit files;
@@ -66,13 +91,8 @@ int prepare_process(struct server *s, struct core_limits *limits)
                 return -errno;
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
-        if (limits->sessions + OWN_FDS > files.rlim_cur) {
-                limits->sessions =
-                        files.rlim_cur > 2 * OWN_FDS ? files.rlim_cur - OWN_FDS : OWN_FDS;
-                log_line("limit sessions is %" PRIu64 ", as RLIMIT_NOFILE is %" PRIu64,
-                        limits->sessions, (uint64_t)files.rlim_cur);
-        }
-        uint64_t most = limits->sessions + limits->unready + OWN_FDS;
+        share_out(limits, files.rlim_cur);
+        uint64_t most = limits->sessions + limits->unready + limits->held_fds + OWN_FDS;
         if (most >= files.rlim_cur)
                 most = files.rlim_cur - 1;
         return grow_watchers(s, (int)most);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct reaper {
         pthread_t thread;
@@ -15,7 +16,12 @@ struct reaper {
         struct fdset *chains[64]; /* ring of chains to close */
         unsigned first, n;
         bool is_over;
+        pthread_cond_t fewer;
+        size_t n_closed;      /* descriptors, ever */
+        size_t n_seen_closed; /* as the loop last saw it */
 };
+
+enum { KEEP_UP_MS = 10 };
 
 static struct fdset *next_chain(struct reaper *r)
 {
@@ -39,9 +45,15 @@ static void *run(void *arg)
         struct reaper *r = arg;
         struct fdset *chain;
 
-        while ((chain = next_chain(r)))
-                fdset_bury(chain);
+        while ((chain = next_chain(r))) {
+                size_t n = fdset_bury(chain);
+                pthread_mutex_lock(&r->lock);
+                r->n_closed += n;
+                pthread_cond_signal(&r->fewer);
+                pthread_mutex_unlock(&r->lock);
+        }
         pthread_cond_destroy(&r->more);
+        pthread_cond_destroy(&r->fewer);
         pthread_mutex_destroy(&r->lock);
         free(r);
         return NULL;
@@ -66,6 +78,7 @@ int reaper_new(struct reaper **ret_reaper)
                 return -ENOMEM;
         pthread_mutex_init(&r->lock, NULL);
         pthread_cond_init(&r->more, NULL);
+        pthread_cond_init(&r->fewer, NULL);
         int e = start(r);
         if (e < 0) {
                 free(r);
@@ -84,6 +97,34 @@ void reaper_take(struct reaper *r, struct graveyard *yard)
                 r->chains[(r->first + r->n++) % ARRAY_LEN(r->chains)] = graveyard_take(yard);
                 pthread_cond_signal(&r->more);
         }
+        pthread_mutex_unlock(&r->lock);
+}
+
+/* CLOCK_REALTIME, which may jump: then it waits a little shorter or longer. */
+static struct timespec soon(void)
+{
+        struct timespec at;
+
+        clock_gettime(CLOCK_REALTIME, &at);
+        at.tv_nsec += KEEP_UP_MS * 1000000;
+        if (at.tv_nsec >= 1000000000) {
+                at.tv_sec++;
+                at.tv_nsec -= 1000000000;
+        }
+        return at;
+}
+
+void reaper_keep_up(struct reaper *r, struct graveyard *yard, size_t most)
+{
+        if (yard->n_laid - r->n_seen_closed <= most)
+                return;
+        reaper_take(r, yard);
+        struct timespec until = soon();
+        pthread_mutex_lock(&r->lock);
+        while (yard->n_laid - r->n_closed > most &&
+                pthread_cond_timedwait(&r->fewer, &r->lock, &until) == 0)
+                continue;
+        r->n_seen_closed = r->n_closed;
         pthread_mutex_unlock(&r->lock);
 }
 

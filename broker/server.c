@@ -8,7 +8,9 @@
 
 #include "broker/internal.h"
 #include "broker/log.h"
+#include "broker/store.h"
 #include "broker/version.h"
+#include "proto/base/memfile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +24,9 @@ uint64_t server_now(const struct server *s)
 
 static void stop_when_empty(struct server *s)
 {
-        if (s->is_stopping && !core_sessions(s->core))
+        bool may_stop = s->is_stopping || (s->is_private && !s->n_adopted);
+
+        if (may_stop && !core_sessions(s->core))
                 uv_stop(&s->loop);
 }
 
@@ -81,6 +85,7 @@ static void on_signal(uv_signal_t *handle, int number)
         s->is_stopping = true;
         log_line("stopping");
         front_close_all(s);
+        adopted_close_all(s);
         core_shutdown(s->core, server_now(s));
         uv_timer_start(&s->drain, on_drained, s->drain_ms, 0);
 }
@@ -112,7 +117,10 @@ static int make_core(struct server *s, const struct core_limits *limits)
                 .name = "baton " BATON_BROKER_VERSION,
                 .self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()},
                 .rights = WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_BLOCK |
-                          WIRE_RIGHT_ADMIN,
+                          WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD | WIRE_RIGHT_ADMIN,
+                .features = memfile_can_seal() ? WIRE_FEATURE_MEMFD : 0,
+                .store = store_of(&s->yard),
+                .yard = &s->yard,
                 .limits = *limits,
         };
         int r = uv_random(NULL, NULL, &config.seed, sizeof(config.seed), 0, NULL);
@@ -153,6 +161,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 static void finish(struct server *s)
 {
         front_close_all(s);
+        adopted_close_all(s);
         for (size_t i = 0; i < s->n_conns; i++) {
                 if (s->conns[i])
                         conn_close(s->conns[i]);
@@ -178,7 +187,10 @@ static int serve(struct server *s, const struct options *options)
                 log_line("cannot start: %s", strerror(-r));
                 return 1;
         }
-        r = front_open(s, options);
+        s->is_private = !options->n_listen;
+        if (adopted_open(s, options) < 0)
+                return 1;
+        r = s->is_private ? 0 : front_open(s, options);
         if (r < 0) {
                 if (r != -EADDRNOTAVAIL) /* which has been explained */
                         log_line("cannot serve: %s", strerror(-r));

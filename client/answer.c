@@ -29,6 +29,9 @@ static int grant(struct baton *b, const struct msg_credit *c)
         if (c->what != WIRE_CREDIT_PUBLISH || c->amount > INT64_MAX - b->out.window)
                 return in_spoil(b, "bad credit");
         b->out.window += c->amount;
+        /* A failure shows up with the next receive. */
+        int r = b->large.state == LARGE_CHUNKS ? out_push(b) : 0;
+        (void)r;
         return 0;
 }
 

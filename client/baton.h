@@ -44,9 +44,11 @@
  *      -EEXIST        a group with other options
  *      -EOPNOTSUPP    this broker does not do that
  *      -EMSGSIZE      too large
+ *      -EBUSY         between baton_begin and baton_end; a socket that was used before
  *      -EPROTO        one side broke the protocol
  *      -ESHUTDOWN     the broker stops
- *      -EIO           the broker says that it failed, in a way this library does not know
+ *      -EIO           the broker says that it failed, in a way this library does not know; the
+ *                     payload of a reply cannot be read
  *      -ENOMEM        here or in the broker
  *
  * Blocking. A handle blocks unless baton_set_nonblocking() was called: publishing waits while the
@@ -68,117 +70,11 @@
 #ifndef BATON_H
 #define BATON_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include "baton_message.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#if defined(__GNUC__)
-#define BATON_API  __attribute__((visibility("default")))
-#define BATON_MUST __attribute__((warn_unused_result))
-#else
-#define BATON_API
-#define BATON_MUST
-#endif
-
-#define BATON_VERSION "0.1.0"
-
-typedef struct baton baton;
-
-/* ---------------------------------------------------------------- messages */
-
-enum baton_header_kind {
-        BATON_NIL,
-        BATON_BOOL,
-        BATON_INT,   /* negative integers */
-        BATON_UINT,  /* non-negative integers */
-        BATON_FLOAT, /* finite */
-        BATON_STR,
-        BATON_BIN,
-};
-
-struct baton_header {
-        const char *key; /* NUL-terminated when you publish; key_len 0 then means strlen(key) */
-        size_t key_len;
-        enum baton_header_kind kind;
-        union {
-                bool boolean;
-                int64_t i;
-                uint64_t u;
-                double f;
-                struct {
-                        const void *data;
-                        size_t len;
-                } bytes; /* BATON_STR, BATON_BIN */
-        } value;
-};
-
-/* Who sent a message, as the kernel attested it when that client connected. Session 0 is the
- * broker. */
-struct baton_sender {
-        uint64_t session;
-        pid_t pid;
-        uid_t uid;
-        gid_t gid;
-};
-
-/* A received message. Borrowed until the callback returns. */
-struct baton_message {
-        const char *topic; /* "" for a reply */
-        size_t topic_len;
-        const void *payload;
-        size_t payload_len;
-        struct baton_sender sender;
-        uint64_t seq;          /* number of this delivery in this session */
-        uint64_t age_ms;       /* time in the broker, for retained messages and those with a ttl */
-        uint64_t token;        /* of a request: the right to reply, see baton_reply */
-        uint32_t subscription; /* which one matched; 0 for a reply */
-        uint32_t redelivered;  /* times delivered before */
-        uint32_t n_headers;    /* walk them with baton_header_at */
-        uint32_t n_fds;
-        uint32_t fds_withheld;
-        const int *fds; /* [n_fds], borrowed, close-on-exec */
-        bool retained;  /* the topic's last value from before you subscribed */
-        bool is_request;
-        bool more;   /* reply: further replies follow */
-        bool failed; /* reply: the responder could not do it */
-        const void *reserved[4];
-};
-
-/* baton_header_at reads header `i` < n_headers of a received message; baton_header_find the one
- * called `key`. Keys of received headers are not NUL-terminated: use key_len. Returns 0 · -ENOENT.
- */
-BATON_API BATON_MUST int baton_header_at(
-        const struct baton_message *m, uint32_t i, struct baton_header *ret_header);
-BATON_API BATON_MUST int baton_header_find(
-        const struct baton_message *m, const char *key, struct baton_header *ret_header);
-
-/* A message to publish, to request with, or to reply with. Zero what you do not use. */
-struct baton_publication {
-        const char *topic; /* a reply: NULL */
-        const void *payload;
-        size_t payload_len;
-        const struct baton_header *headers; /* [n_headers] */
-        size_t n_headers;
-        const int *fds; /* [n_fds]: stay yours, are duplicated by the kernel */
-        size_t n_fds;
-        uint32_t flags;     /* BATON_NO_ECHO ... */
-        uint32_t ttl_ms;    /* 0: no end */
-        uint32_t reply_fds; /* a request: descriptors that a reply may carry */
-        const void *reserved[4];
-};
-
-enum {
-        BATON_NO_ECHO = 1 << 0, /* not back to this handle */
-        BATON_RETAIN = 1 << 1,  /* kept as the topic's last value; an empty payload clears it */
-        BATON_WILL = 1 << 2, /* published by the broker when this client ends without baton_close */
-        BATON_MORE = 1 << 3, /* reply: further replies follow */
-        BATON_FAILED = 1 << 4, /* reply: could not be done, the payload says why */
-};
 
 /* A message for a subscription, or a reply. */
 typedef void (*baton_message_fn)(baton *b, const struct baton_message *m, void *arg);
@@ -205,7 +101,14 @@ BATON_API void baton_set_nonblocking(baton *b, bool on);
 /* As if every publication had BATON_NO_ECHO. */
 BATON_API void baton_set_no_echo(baton *b, bool on);
 
-/* Bytes of received messages kept while a blocking call waits (64 MiB). */
+/* Before baton_connect: payloads of more than `bytes` travel in a sealed memfd, which all receivers
+ * share (0: those that fit no frame, about 64,000 bytes). SIZE_MAX: memfds are neither sent nor
+ * received. Without them (so it is, too, where system, broker or policy have none) what fits no
+ * frame travels in chunks. The user sees no difference. */
+BATON_API void baton_set_large(baton *b, size_t bytes);
+
+/* Bytes of received messages kept while a blocking call waits (64 MiB); what lies in a memfd does
+ * not count, but for its descriptor. */
 BATON_API void baton_set_inbox(baton *b, size_t bytes);
 
 /* Called for what a person should know though no call failed: addresses skipped, an unconfirmed
@@ -219,7 +122,7 @@ struct baton_gap {
         uint32_t subscription;
         const char *filter;
         uint64_t count;
-        const char *reason; /* "overflow", "expired", ... */
+        const char *reason; /* "overflow", "expired", "not readable" (a payload), ... */
 };
 typedef void (*baton_gap_fn)(baton *b, const struct baton_gap *gap, void *arg);
 BATON_API void baton_set_gap(baton *b, baton_gap_fn fn, void *arg);
@@ -230,12 +133,22 @@ BATON_API void baton_set_gap(baton *b, baton_gap_fn fn, void *arg);
  * received before is dispatched first, then its subscriptions are gone.
  *
  * addresses    comma-separated: "@name" (abstract), "/path" or "./path", with `seqpacket:`
- *              (default) or `stream:` in front; NULL: $BATON_ADDRESS, else "@baton-UID", then
- *              $XDG_RUNTIME_DIR/baton.sock (root: /run/baton/baton.sock).
+ *              (default), `stream:` or `dgram:` in front. NULL: the socket that $BATON_FD numbers
+ *              (baton_connect_fd), once; else $BATON_ADDRESS, else "@baton-UID", then
+ *              $XDG_RUNTIME_DIR/baton.sock (root: /run/baton/baton.sock). Over `dgram:` one can
+ *              publish without a connection, up to a frame a message, and nothing else
+ *              (-EOPNOTSUPP): no answer comes, and what the broker has no room for is lost; a full
+ *              socket is -EAGAIN at once, on blocking handles too, and there is nothing to poll.
  * timeout_ms   for all of it; -1 = no limit.
- * Returns 0 · -ECONNREFUSED · -EACCES · -ETIMEDOUT · -EINVAL (address) · -EPROTO · -EISCONN ·
- * -ENOMEM. */
+ * Returns 0 · -ECONNREFUSED · -EACCES · -ETIMEDOUT · -EINVAL (address, $BATON_FD) · -EBUSY
+ * ($BATON_FD was used before) · -EPROTO · -EISCONN · -ENOMEM. */
 BATON_API BATON_MUST int baton_connect(baton *b, const char *addresses, int timeout_ms);
+
+/* baton_connect_fd connects over a socket that is connected already: one end of a socketpair (of
+ * type SOCK_SEQPACKET or SOCK_STREAM), the other end of which a broker was given with
+ * `--client-fd`. It owns `fd` from now on, also when it fails, and trusts whoever made the pair.
+ * Returns as baton_connect. */
+BATON_API BATON_MUST int baton_connect_fd(baton *b, int fd, int timeout_ms);
 
 /* baton_close sends everything, says good-bye (so that no will is published), and waits until the
  * broker has taken all of it. Messages that arrive meanwhile are dispatched. The handle is not
@@ -252,8 +165,8 @@ BATON_API const char *baton_error(const baton *b);
 BATON_API int baton_code(const baton *b);
 
 /* Facts of the connection; address as text, session number, the broker's 16-byte instance id,
- * rights (PROTOCOL.md part 3), credentials, and one limit by its name (0 if the broker did not
- * name it). */
+ * rights (PROTOCOL.md part 3), credentials (of whoever made the pair, if it is one; pid 0 over
+ * `dgram:`), and one limit by its name (0 if the broker did not name it). */
 BATON_API const char *baton_address(const baton *b);
 BATON_API uint64_t baton_session(const baton *b);
 BATON_API const uint8_t *baton_instance(const baton *b);
@@ -267,9 +180,13 @@ BATON_API uint64_t baton_limit(const baton *b, const char *name);
  * on its way (given to the kernel, or gathered behind others that are); it reaches the broker even
  * if this process exits afterwards, once baton_flush or baton_close has returned 0.
  *
- * Returns 0 · -EINVAL · -EMSGSIZE · -ENOTCONN · -EAGAIN (non-blocking) · -ENOBUFS · -ENOMEM; with
- * descriptors also -EOPNOTSUPP (the session lacks the right) · -EACCES · -EDQUOT · -EBADF ·
- * -EMFILE. */
+ * A payload may have any size up to the broker's limit payload_bytes (1 GiB); large ones see
+ * baton_set_large. One that goes in chunks keeps a non-blocking handle busy: what could not be sent
+ * at once is copied and sent by baton_process, and until then publishing is -EAGAIN.
+ *
+ * Returns 0 · -EINVAL · -EMSGSIZE · -EBUSY · -ENOTCONN · -EAGAIN (non-blocking) · -ENOBUFS ·
+ * -ENOMEM; with descriptors also -EACCES (the session lacks the right) · -EDQUOT · -EBADF; with a
+ * memfd -EMFILE and what else write(2) may say. */
 BATON_API BATON_MUST int baton_publish(
         baton *b, const char *topic, const void *payload, size_t payload_len);
 
@@ -286,6 +203,24 @@ BATON_API BATON_MUST int baton_publish_confirm(
  * Dispatches meanwhile. */
 BATON_API BATON_MUST int baton_publish_wait(
         baton *b, const struct baton_publication *p, int timeout_ms);
+
+/* A payload written piece by piece, as it comes: of any size, and it need not fit the memory of
+ * this process. baton_begin, then baton_write any number of times, then baton_end, which publishes
+ * it as a whole; or baton_abandon, and it never was. In between this handle publishes nothing else
+ * (-EBUSY); it may receive, subscribe and acknowledge.
+ *
+ * p      topic, headers, flags, ttl and descriptors; its payload is not used.
+ * size   in bytes, if known, else 0. Other than what was written: baton_write (too much) or
+ *        baton_end (too little) fails with -EINVAL. The broker's limit payload_bytes holds as well.
+ * done   as baton_publish_confirm; NULL: not confirmed.
+ * Return as baton_publish_with. -EAGAIN of baton_write or baton_end changes nothing: call it again,
+ * after the next baton_process. After any other failure of theirs it is abandoned; `done` is then
+ * not called, unless the connection is lost. */
+BATON_API BATON_MUST int baton_begin(
+        baton *b, const struct baton_publication *p, uint64_t size, baton_done_fn done, void *arg);
+BATON_API BATON_MUST int baton_write(baton *b, const void *data, size_t len);
+BATON_API BATON_MUST int baton_end(baton *b);
+BATON_API void baton_abandon(baton *b);
 
 /* Between baton_cork and baton_uncork publications are gathered into full packets and sent only
  * when one is full; uncork sends the rest. Corks nest. Inside a callback the handle is corked. */

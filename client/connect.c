@@ -1,24 +1,16 @@
 /* Design note. The addresses are tried in turn, all under one deadline; the first with a broker
  * that may be trusted and that says WELCOME is taken. Why the others were not is kept in one line:
  * it is the error if none is left, and else told to the log. */
-#include "client/handle.h"
+#include "client/connect.h"
 
-#include "proto/link/address.h"
 #include "proto/link/connect.h"
+#include "proto/link/dgram.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-enum {
-        /* Milliseconds before a listener with a full backlog is tried again, at first and at most.
-         */
-        BUSY_FIRST_MS = 1,
-        BUSY_MOST_MS = 50,
-};
 
 /* Why nothing was connected so far. */
 struct skipped {
@@ -44,188 +36,19 @@ static void skip(struct skipped *s, const char *address, int error, unsigned cod
         s->code = code;
 }
 
-/* ---------------------------------------------------------------- the handshake */
-
-/* What came instead of WELCOME. */
-struct refusal {
-        int error;
-        unsigned code;
-        char text[WIRE_TEXT_BYTES + 1];
-};
-
-static int refuse(struct refusal *why, int error, const char *text)
-{
-        *why = (struct refusal){.error = error};
-        snprintf(why->text, sizeof(why->text), "%s", text);
-        return error;
-}
-
-static int refuse_bye(struct refusal *why, const struct msg_verdict *bye)
-{
-        switch (bye->code) {
-        case WIRE_CODE_REFUSED:
-                why->error = -EACCES;
-                break;
-        case WIRE_CODE_PROTOCOL:
-        case WIRE_CODE_VERSION:
-                why->error = -EPROTO;
-                break;
-        default:
-                why->error = -ECONNREFUSED;
-        }
-        why->code = (unsigned)bye->code;
-        code_text(bye, why->text);
-        return why->error;
-}
-
-static int say_hello(struct baton *b, struct link *link, struct refusal *why)
-{
-        struct message hello = {
-                .type = WIRE_HELLO,
-                .hello = {.version = WIRE_VERSION,
-                        .name = {(const uint8_t *)b->name, strlen(b->name)}},
-        };
-
-        buf_clear(&b->frame);
-        if (message_encode(&b->frame, &hello) < 0)
-                return refuse(why, -ENOMEM, "out of memory");
-        struct iovec iov = {b->frame.data, b->frame.len};
-        int r = link_send(link, &iov, 1, NULL);
-        /* One that is gone may have said why: it is read. */
-        if (r && r != LINK_E_GONE)
-                return refuse(why, r < 0 ? r : -ECONNREFUSED, "HELLO could not be sent");
-        return 0;
-}
-
-static int take_welcome(struct baton *b, const struct msg_welcome *w, struct refusal *why)
-{
-        struct facts *f = &b->facts;
-
-        if (w->version != WIRE_VERSION || w->instance.len != WIRE_INSTANCE_BYTES)
-                return refuse(why, -EPROTO, "the broker speaks another version");
-        int r = out_begin(b, w->window);
-        if (r < 0)
-                return refuse(why, r, "out of memory");
-        f->session = w->session;
-        f->rights = w->rights;
-        memcpy(f->instance, w->instance.data, WIRE_INSTANCE_BYTES);
-        f->n_limits = 0;
-        for (uint32_t i = 0; i < w->n_limits; i++) {
-                const struct msg_limit *from = &w->limits[i];
-                if (from->name.len >= sizeof(f->limits[0].name))
-                        continue;
-                snprintf(f->limits[f->n_limits].name, sizeof(f->limits[0].name), "%.*s",
-                        (int)from->name.len, (const char *)from->name.data);
-                f->limits[f->n_limits++].value = from->value;
-        }
-        return 0;
-}
-
-/* Reads the first frame of the packet; `*ret_rest` points behind it. */
-static int read_welcome(
-        struct baton *b, const struct packet *p, struct refusal *why, const uint8_t **ret_rest)
-{
-        const uint8_t *at = p->data;
-        struct message m;
-        struct frame f;
-
-        int r = p->fds || scan_frame(&at, p->data + p->len, &f) ? -EPROTO : message_decode(&f, &m);
-        if (r == -ENOMEM)
-                return refuse(why, r, "out of memory");
-        if (r)
-                return refuse(why, -EPROTO, "this is no broker: malformed greeting");
-        if (m.type == WIRE_BYE)
-                return refuse_bye(why, &m.verdict);
-        if (m.type != WIRE_WELCOME)
-                return refuse(why, -EPROTO, "this is no broker: no WELCOME");
-        *ret_rest = at;
-        return take_welcome(b, &m.welcome, why);
-}
-
-static int hear_welcome(struct baton *b, struct link *link, uint64_t deadline_ns,
-        struct refusal *why, const uint8_t **ret_rest)
-{
-        struct packet *p = b->in.packet;
-
-        for (;;) {
-                int r = link_recv(link, p->data, WIRE_PACKET_BYTES, &p->len, &p->fds);
-                switch (r) {
-                case 0:
-                        return read_welcome(b, p, why, ret_rest);
-                case LINK_E_AGAIN:
-                        break;
-                case LINK_E_EOF:
-                        return refuse(why, -ECONNREFUSED, "the broker closed the connection");
-                default:
-                        return refuse(why, r < 0 ? r : -EPROTO, "receiving the greeting failed");
-                }
-                r = link_wait(link, POLLIN, clock_left_ms(deadline_ns));
-                if (r == LINK_E_AGAIN)
-                        return refuse(why, -ETIMEDOUT, "no greeting from the broker in time");
-                if (r < 0 && r != -EINTR)
-                        return refuse(why, r, strerror(-r));
-        }
-}
-
-/* Nothing of the old session lives on in the new one. */
-static int forget_session(struct baton *b)
-{
-        handle_drop_packets(b);
-        subs_clear(b);
-        b->epoch++;
-        b->leaving = b->said_bye = false;
-        b->loss = 0;
-        b->loss_code = 0;
-        b->loss_text[0] = '\0';
-        b->in.owed_fds = 0;
-        b->in.ack_first = 0;
-        b->in.view = NULL;
-        if (!b->in.packet && !(b->in.packet = malloc(sizeof(struct packet) + WIRE_PACKET_BYTES)))
-                return -ENOMEM;
-        *b->in.packet = (struct packet){.item.is_packet = true};
-        return 0;
-}
-
-/* Owns `link`, also when it fails. */
-static int shake_hands(struct baton *b, struct link *link, const char *address,
-        uint64_t deadline_ns, struct refusal *why)
-{
-        cleanup_(link_freep) struct link *l = link;
-        const uint8_t *rest = NULL;
-        int r = forget_session(b);
-
-        if (r < 0)
-                return refuse(why, r, "out of memory");
-        r = say_hello(b, l, why);
-        if (!r)
-                r = hear_welcome(b, l, deadline_ns, why, &rest);
-        struct packet *p = b->in.packet;
-        if (r < 0) {
-                p->fds = fdset_unref(p->fds);
-                return r;
-        }
-        snprintf(b->facts.address, sizeof(b->facts.address), "%s", address);
-        b->link = take_ptr(l);
-        /* What follows WELCOME in its packet is dealt with as any other. */
-        p->len -= (size_t)(rest - p->data);
-        memmove(p->data, rest, p->len);
-        in_keep(b);
-        return 0;
-}
-
 /* ---------------------------------------------------------------- addresses */
 
-static void rest_a_while(int *ms, uint64_t deadline_ns)
+void connect_rest(int *ms, uint64_t deadline_ns)
 {
         int left = clock_left_ms(deadline_ns);
         int now = left >= 0 && left < *ms ? left : *ms;
         struct timespec ts = {.tv_nsec = (long)now * 1000000};
 
         nanosleep(&ts, NULL);
-        *ms = *ms * 2 > BUSY_MOST_MS ? BUSY_MOST_MS : *ms * 2;
+        *ms = *ms * 2 > CONNECT_REST_MOST_MS ? CONNECT_REST_MOST_MS : *ms * 2;
 }
 
-static int errno_of_outcome(int r)
+int connect_errno(int r)
 {
         if (r < 0)
                 return r;
@@ -246,14 +69,16 @@ static int try_address(
         struct link *link;
         struct cred broker;
         struct link_why why;
-        int ms = BUSY_FIRST_MS, r;
+        int ms = CONNECT_REST_FIRST_MS, r;
 
+        if (a->transport == TRANSPORT_DGRAM)
+                return datagram_open(b, a, deadline_ns, ret_why);
         while ((r = link_connect(a, NULL, &link, &broker, &why)) == LINK_E_BUSY &&
                 clock_left_ms(deadline_ns) != 0)
-                rest_a_while(&ms, deadline_ns);
+                connect_rest(&ms, deadline_ns);
         if (r)
-                return refuse(ret_why, errno_of_outcome(r), why.text);
-        r = shake_hands(b, link, address_format(a, text), deadline_ns, ret_why);
+                return refuse(ret_why, connect_errno(r), why.text);
+        r = hello_shake_hands(b, link, false, address_format(a, text), deadline_ns, ret_why);
         if (r == 0)
                 b->facts.broker = broker;
         return r;
@@ -300,20 +125,47 @@ static int run_out(struct baton *b)
         return b->freed ? -ENOTCONN : 0;
 }
 
-static int finish_old(struct baton *b)
+int connect_finish_old(struct baton *b)
 {
-        return b->link ? handle_fail(b, -EISCONN, "connected already") : run_out(b);
+        return b->link || b->dgram ? handle_fail(b, -EISCONN, "connected already") : run_out(b);
+}
+
+int connect_forget_old(struct baton *b)
+{
+        struct in *in = &b->in;
+
+        handle_drop_packets(b);
+        subs_clear(b);
+        b->epoch++;
+        b->leaving = b->said_bye = false;
+        b->loss = 0;
+        b->loss_code = 0;
+        b->loss_text[0] = '\0';
+        in->owed_fds = 0;
+        in->ack_first = 0;
+        in->view = NULL;
+        in->held_id = 0;
+        assembly_deinit(&in->assembly);
+        if (!in->packet && !(in->packet = malloc(sizeof(struct packet) + WIRE_PACKET_BYTES)))
+                return -ENOMEM;
+        *in->packet = (struct packet){.item.is_packet = true};
+        return 0;
 }
 
 static int connect_to(struct baton *b, const char *addresses, int timeout_ms)
 {
+        uint64_t deadline_ns = clock_deadline(timeout_ms);
         struct address list[LIMIT_ADDRESSES];
         size_t n = 0;
-        int r = finish_old(b);
+        int r = connect_finish_old(b);
 
-        if (r < 0 || (r = parse(b, addresses, list, &n)) < 0)
+        if (r < 0)
                 return r;
-        return try_all(b, list, n, clock_deadline(timeout_ms));
+        if (!addresses && (r = adopt_inherited(b, deadline_ns)) != ADOPT_E_NONE)
+                return r;
+        if ((r = parse(b, addresses, list, &n)) < 0)
+                return r;
+        return try_all(b, list, n, deadline_ns);
 }
 
 int baton_connect(baton *b, const char *addresses, int timeout_ms)
@@ -322,33 +174,19 @@ int baton_connect(baton *b, const char *addresses, int timeout_ms)
         return handle_leave(b, connect_to(b, addresses, timeout_ms));
 }
 
-int baton_adopt_link(baton *b, struct link *link, const char *address, int timeout_ms)
-{
-        struct refusal why = {.text = ""};
-
-        handle_enter(b);
-        int r = finish_old(b);
-        if (r < 0) {
-                link_free(link);
-                return handle_leave(b, r);
-        }
-        r = shake_hands(b, link, address, clock_deadline(timeout_ms), &why);
-        if (r < 0) {
-                struct skipped skipped = {.text = ""};
-                skip(&skipped, address, r, why.code, why.text);
-                handle_fail_code(b, r, why.code, skipped.text);
-        }
-        return handle_leave(b, r);
-}
-
 static int close_it(struct baton *b, int timeout_ms)
 {
         uint64_t deadline_ns = clock_deadline(timeout_ms);
         struct message bye = {.type = WIRE_BYE};
-        int r = handle_check(b);
 
+        if (b->dgram) {
+                b->dgram = dgram_free(b->dgram);
+                return run_out(b);
+        }
+        int r = handle_check(b);
         if (r < 0)
                 return r;
+        large_leave(b);
         if ((r = out_drain(b, deadline_ns)) < 0 || (r = out_control(b, &bye)) < 0 ||
                 (r = out_drain(b, deadline_ns)) < 0) {
                 handle_lose(b, -ENOTCONN, 0, "closed");

@@ -2,9 +2,13 @@
  * one thread, in any order: the broker's answer may lie ready before the client asks. */
 #include "client/fake_broker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static struct slice text_of(const char *text)
 {
@@ -31,6 +35,16 @@ struct message fake_welcome(uint64_t window, uint64_t rights)
         };
 
         m.welcome.limits[0] = (struct msg_limit){text_of("fds"), 16};
+        return m;
+}
+
+struct message fake_welcome_large(uint64_t window, uint64_t features)
+{
+        struct message m = fake_welcome(window, FAKE_RIGHTS);
+
+        m.welcome.features = features;
+        m.welcome.limits[m.welcome.n_limits++] =
+                (struct msg_limit){text_of("payload_bytes"), FAKE_LARGEST};
         return m;
 }
 
@@ -86,6 +100,18 @@ struct message fake_pub(const char *topic, const char *payload)
 void fake_say(struct fake *f, struct message m)
 {
         CHECK_EQ(message_encode(&f->out, &m), 0);
+        if (m.type == WIRE_WELCOME)
+                f->window = f->left = m.welcome.window;
+        if (m.type == WIRE_CREDIT && m.credit.what == WIRE_CREDIT_PUBLISH)
+                f->left += m.credit.amount;
+}
+
+void fake_refund(struct fake *f)
+{
+        if (f->left == f->window)
+                return;
+        fake_say(f, fake_credit(f->window - f->left));
+        fake_send(f);
 }
 
 void fake_say_raw(struct fake *f, const void *bytes, size_t n)
@@ -97,7 +123,7 @@ void fake_send_fds(struct fake *f, const struct fdset *fds)
 {
         struct iovec iov = {f->out.data, f->out.len};
 
-        CHECK_EQ(link_send(f->link, &iov, 1, fds), 0);
+        CHECK_EQ(link_send(f->link, &iov, 1, fdset_fds(fds), fdset_n(fds)), 0);
         buf_clear(&f->out);
 }
 
@@ -113,18 +139,38 @@ void fake_deliver(struct fake *f, uint64_t seq, uint32_t sub, const char *topic,
         fake_send(f);
 }
 
-void fake_open_with(struct fake *f, uint64_t window, uint64_t rights)
+static void open_handle(struct fake *f, struct link *link, struct message welcome, size_t large)
 {
-        struct link *link;
-
-        memset(f, 0, sizeof(*f));
         CHECK_EQ(baton_new(&f->b), 0);
-        CHECK_EQ(link_pair(NULL, NULL, &link, &f->link), 0);
-        fake_say(f, fake_welcome(window, rights));
+        baton_set_large(f->b, large);
+        fake_say(f, welcome);
         fake_send(f);
         CHECK_EQ(baton_adopt_link(f->b, link, "@fake", 1000), 0);
-        (void)fake_expect(f, WIRE_HELLO);
+        f->features = fake_expect(f, WIRE_HELLO).hello.features;
         f->n_packets = 0;
+}
+
+void fake_open_over(struct fake *f, int socket_type, struct message welcome, size_t large)
+{
+        enum transport t = socket_type == SOCK_STREAM ? TRANSPORT_STREAM : TRANSPORT_SEQPACKET;
+        struct link *link;
+        int fds[2];
+
+        memset(f, 0, sizeof(*f));
+        CHECK_EQ(socketpair(AF_UNIX, socket_type | SOCK_CLOEXEC, 0, fds), 0);
+        CHECK_EQ(link_new_adopt(fds[0], t, NULL, &link), 0);
+        CHECK_EQ(link_new_adopt(fds[1], t, NULL, &f->link), 0);
+        open_handle(f, link, welcome, large);
+}
+
+void fake_open_large(struct fake *f, uint64_t features, size_t large)
+{
+        fake_open_over(f, SOCK_SEQPACKET, fake_welcome_large(FAKE_WINDOW, features), large);
+}
+
+void fake_open_with(struct fake *f, uint64_t window, uint64_t rights)
+{
+        fake_open_over(f, SOCK_SEQPACKET, fake_welcome(window, rights), 0);
 }
 
 void fake_open(struct fake *f)
@@ -156,6 +202,49 @@ static bool receive(struct fake *f)
         return true;
 }
 
+/* What a frame costs, written down once more: length, 4 KiB a descriptor, a 1,024th of the payload
+ * that is placed or ends, and for the latter two together no more than a quarter of the window. */
+static void charge(struct fake *f, const struct frame *frame, const struct message *m)
+{
+        uint64_t more = 0;
+
+        switch (m->type) {
+        case WIRE_PUB:
+                CHECK(!f->in_chunks);
+                more = m->pub.n_fds * 4096 + (m->pub.payload.data ? 0 : m->pub.size / 1024);
+                break;
+        case WIRE_BEGIN:
+                CHECK(!f->in_chunks);
+                more = m->pub.n_fds * 4096;
+                f->in_chunks = true;
+                f->chunk_bytes = 0;
+                break;
+        case WIRE_CHUNK:
+                CHECK(f->in_chunks);
+                f->chunk_bytes += m->chunk.len;
+                break;
+        case WIRE_END:
+                CHECK(f->in_chunks);
+                more = f->chunk_bytes / 1024;
+                f->in_chunks = false;
+                break;
+        default:
+                return;
+        }
+        f->last_cost = frame->len + (more < f->window / 4 ? more : f->window / 4);
+        CHECK(f->last_cost <= f->left);
+        f->left -= f->last_cost;
+}
+
+/* A packet with descriptors has one publication, and those that it counts. */
+static void check_fds(const struct fake *f, const struct message *m)
+{
+        if (m->type != WIRE_PUB && m->type != WIRE_BEGIN)
+                return;
+        CHECK_EQ(m->pub.n_fds, fdset_n(f->fds));
+        CHECK(!f->fds || f->at == f->end);
+}
+
 bool fake_next(struct fake *f, struct message *ret_m)
 {
         struct frame frame;
@@ -164,6 +253,8 @@ bool fake_next(struct fake *f, struct message *ret_m)
                 return false;
         CHECK_EQ(scan_frame(&f->at, f->end, &frame), 0);
         CHECK_EQ(message_decode(&frame, ret_m), 0);
+        charge(f, &frame, ret_m);
+        check_fds(f, ret_m);
         return true;
 }
 
@@ -235,6 +326,31 @@ void note_done(baton *b, int result, const char *text, void *arg)
 void note_log(const char *text, void *arg)
 {
         note(arg, "%s;", text);
+}
+
+void note_gap(baton *b, const struct baton_gap *gap, void *arg)
+{
+        (void)b;
+        note(arg, "%s lost %d (%s);", gap->filter, (int)gap->count, gap->reason);
+}
+
+void fake_enter_room(char room[32])
+{
+        snprintf(room, 32, "/tmp/baton-room-XXXXXX");
+        CHECK_PTR(mkdtemp(room));
+        CHECK_EQ(chdir(room), 0);
+}
+
+void fake_leave_room(const char *room)
+{
+        DIR *dir = opendir(".");
+
+        CHECK_PTR(dir);
+        for (struct dirent *e; (e = readdir(dir));)
+                (void)unlink(e->d_name);
+        closedir(dir);
+        CHECK_EQ(chdir("/"), 0);
+        CHECK_EQ(rmdir(room), 0);
 }
 
 int run(struct fake *f)

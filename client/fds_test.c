@@ -120,10 +120,12 @@ TEST(received_descriptors_live_as_long_as_the_callback_and_are_credited)
         CHECK_EQ(test_open_fds(), before);
         CHECK_STR(notes.text, "1 fds, 0 withheld;1 fds, 0 withheld;1 fds, 0 withheld;"
                               "1 fds, 0 withheld;");
-        struct message m = fake_expect(&f, WIRE_CREDIT);
-        CHECK_EQ(m.credit.what, WIRE_CREDIT_FDS);
-        CHECK_EQ(m.credit.amount, 4);
-        m = fake_pub("a", "x");
+        for (int i = 0; i < 4; i++) {
+                struct msg_credit c = fake_expect(&f, WIRE_CREDIT).credit;
+                CHECK_EQ(c.what, WIRE_CREDIT_FDS);
+                CHECK_EQ(c.amount, 1);
+        }
+        struct message m = fake_pub("a", "x");
         m.pub.n_fds = 2;
         struct message d = fake_delivery(5, sub);
         d.delivery.withheld = 2;
@@ -132,6 +134,25 @@ TEST(received_descriptors_live_as_long_as_the_callback_and_are_credited)
         fake_send(&f);
         CHECK_EQ(run(&f), 0);
         CHECK(strstr(notes.text, "0 fds, 2 withheld;"));
+        fake_close(&f);
+}
+
+static void expect_credit(baton *b, const struct baton_message *m, void *arg)
+{
+        struct fake *f = arg;
+
+        (void)b;
+        (void)m;
+        CHECK_EQ(fake_expect(f, WIRE_CREDIT).credit.what, WIRE_CREDIT_FDS);
+}
+
+TEST(they_are_credited_before_the_callback_has_them)
+{
+        struct fake f;
+
+        fake_open(&f);
+        deliver_fd(&f, fake_subscribe(&f, "a", expect_credit, &f));
+        CHECK_EQ(baton_process(f.b), 1);
         fake_close(&f);
 }
 
@@ -162,17 +183,21 @@ TEST(wrong_descriptors_end_the_connection_and_are_closed)
 {
         struct notes notes = {.len = 0};
 
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 5; i++) {
                 struct fake f;
                 fake_open(&f);
                 uint32_t sub = fake_subscribe(&f, "a", note_message, &notes);
                 struct fdset *set = one_fd();
                 struct message m = fake_pub("a", "x");
-                m.pub.n_fds = i == 2 ? 1 : 0;
+                m.pub.n_fds = i >= 2 ? 1 : 0;
+                if (i == 4)
+                        m.type = WIRE_BEGIN;
                 fake_say(&f, fake_delivery(1, sub));
                 fake_say(&f, m);
-                if (i == 1)
+                if (i == 1 || i == 3)
                         fake_say(&f, fake_pub("a", "x"));
+                if (i == 4)
+                        fake_say(&f, (struct message){.type = WIRE_END});
                 fake_send_fds(&f, i == 2 ? NULL : set);
                 fdset_unref(set);
                 CHECK_EQ(run(&f), -EPROTO);

@@ -7,6 +7,7 @@
  * so the callbacks run in the next baton_process, behind the messages that came before the loss. */
 #include "client/handle.h"
 
+#include "proto/link/dgram.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
@@ -47,6 +48,8 @@ void handle_drop_packets(struct baton *b)
 static void release(struct baton *b)
 {
         b->in.packet = packet_free(b->in.packet);
+        assembly_deinit(&b->in.assembly);
+        b->dgram = dgram_free(b->dgram);
         out_deinit(&b->out);
         ops_deinit(b);
         subs_clear(b);
@@ -123,6 +126,8 @@ int handle_fail_code(struct baton *b, int error, unsigned code, const char *text
 
 int handle_check(struct baton *b)
 {
+        if (bt_unlikely(b->dgram))
+                return handle_fail(b, -EOPNOTSUPP, "dgram: publishing only");
         if (bt_unlikely(!b->link))
                 return handle_fail_code(b, -ENOTCONN, b->loss_code,
                         b->loss_text[0] ? b->loss_text : "not connected");
@@ -160,7 +165,9 @@ void handle_lose(struct baton *b, int error, unsigned code, const char *format, 
         b->loss = error;
         b->loss_code = code;
         b->link = link_free(b->link);
-        ops_end_all(b, &(struct verdict){-ENOTCONN, code, b->loss_text});
+        struct verdict v = {-ENOTCONN, code, b->loss_text};
+        ops_end_all(b, &v);
+        large_lose(b, &v);
 }
 
 int baton_set_name(baton *b, const char *name)
@@ -203,7 +210,7 @@ void baton_set_gap(baton *b, baton_gap_fn fn, void *arg)
 
 bool baton_is_connected(const baton *b)
 {
-        return b->link && !b->leaving;
+        return (b->link && !b->leaving) || b->dgram;
 }
 
 const char *baton_error(const baton *b)

@@ -4,7 +4,9 @@
  *            |                             ^ callbacks
  *           ops (who waits for which answer), subs (who gets what)
  *            |                             ^
- *           out (frames gathered)         in (frames received), the queue
+ *           post (its frame, its cost)    view, assemble (a packet, chunks)
+ *            |                             ^
+ *           out (frames gathered), large  in (frames received), the queue
  *            `------------- link ----------'
  *
  * The queue. What cannot be dispatched when it arrives is kept in one queue, in the order of
@@ -14,6 +16,7 @@
 #define BATON_CLIENT_HANDLE_H
 
 #include "client/in.h"
+#include "client/large.h"
 #include "client/ops.h"
 #include "client/out.h"
 #include "client/subs.h"
@@ -32,7 +35,9 @@ enum {
 
 struct facts {
         char address[256];
-        uint64_t session, rights;
+        uint64_t session, rights, features;
+        uint64_t window;        /* as WELCOME said it */
+        uint64_t payload_bytes; /* the largest payload that may be sent */
         uint8_t instance[WIRE_INSTANCE_BYTES];
         struct cred broker;
         size_t n_limits;
@@ -42,9 +47,12 @@ struct facts {
         } limits[MSG_WELCOME_LIMITS];
 };
 
+struct dgram;
+
 struct baton {
-        struct link *link; /* NULL: not connected */
-        bool leaving;      /* BYE was sent */
+        struct link *link;   /* NULL: not connected */
+        struct dgram *dgram; /* or publishing without a connection */
+        bool leaving;        /* BYE was sent */
         bool nonblocking, no_echo;
         bool dispatching;  /* a callback may be running: dispatch nothing more */
         bool freed;        /* baton_free was called; the memory lives while `busy` */
@@ -53,7 +61,9 @@ struct baton {
         unsigned epoch;    /* changes with each connection, and when the handle is freed */
         uint64_t progress; /* callbacks called, other than for publications */
 
-        struct list queue; /* struct item */
+        struct list queue;  /* struct item */
+        size_t large_bytes; /* baton_set_large */
+        struct large large;
         struct out out;
         struct in in;
         struct ops ops;
@@ -121,13 +131,28 @@ int clock_left_ms(uint64_t deadline_ns); /* rounded up; -1: for ever */
 
 /* ---------------------------------------------------------------- the rest */
 
+/* facts_largest is the largest payload that the broker lets through to this session. */
+static inline uint64_t facts_largest(const struct facts *f)
+{
+        return f->payload_bytes > WIRE_FRAME_BYTES ? f->payload_bytes : LIMIT_PAYLOAD_BYTES;
+}
+
+/* publish_prepare checks a publication and makes a post of it, which borrows from it and from the
+ * handle. Returns 0 · -EINVAL · -ENOMEM. */
+BT_MUST int publish_prepare(
+        struct baton *b, const struct baton_publication *p, struct post *ret_post);
+
 /* headers_of_user checks and encodes headers into `b->scratch`, to which `*ret_map` then points.
  * Returns 0 · -EINVAL · -ENOMEM. */
 BT_MUST int headers_of_user(
         struct baton *b, const struct baton_header *headers, size_t n, struct slice *ret_map);
 
+/* datagram_post sends a publication without a connection. Returns 0 · -EAGAIN · -ENOTCONN ·
+ * -EMSGSIZE · -EOPNOTSUPP a datagram cannot do that · -ENOMEM · -errno. */
+BT_MUST int datagram_post(struct baton *b, struct post *p);
+
 /* request_post sends `p` as a request that `op` waits for, with `timeout_ms` for the broker.
- * Returns as out_post. */
+ * Returns as post_publication. */
 BT_MUST int request_post(struct baton *b, const struct baton_publication *p, struct op *op,
         uint64_t timeout_ms, uint64_t deadline_ns);
 

@@ -26,25 +26,43 @@ struct packet *packet_free(struct packet *p)
         return NULL;
 }
 
-/* A packet with descriptors has been taken from the kernel. */
-static void owe_fds(struct baton *b, const struct packet *p)
+/* Says that packets with descriptors have been taken from the kernel, at once: the broker may be
+ * waiting for it before it sends the next. What cannot be said now is said with the next turn. */
+static void pay_fds(struct baton *b)
 {
+        struct in *in = &b->in;
         struct message m;
 
-        if (!p->fds)
-                return;
         m.type = WIRE_CREDIT;
-        m.credit = (struct msg_credit){WIRE_CREDIT_FDS, 0, ++b->in.owed_fds};
-        /* The broker keeps 16 under way and wants to hear at 8. */
-        if (b->in.owed_fds >= 4 && out_control(b, &m) == 0)
-                b->in.owed_fds = 0;
+        m.credit = (struct msg_credit){WIRE_CREDIT_FDS, 0, in->owed_fds};
+        if (out_control(b, &m) < 0)
+                return;
+        in->owed_fds = 0;
+        if (b->out.cork != b->busy)
+                return;
+        int r = out_push(b);
+        /* A loss is found by the next receive. */
+        (void)r;
+}
+
+static void owe_fds(struct baton *b, const struct packet *p)
+{
+        if (bt_likely(!p->fds))
+                return;
+        b->in.owed_fds++;
+        pay_fds(b);
 }
 
 static int receive(struct baton *b)
 {
         struct in *in = &b->in;
-        struct packet *p = in->packet;
 
+        if (bt_unlikely(in->owed_fds)) {
+                pay_fds(b);
+                if (!b->link)
+                        return RECEIVE_E_NONE;
+        }
+        struct packet *p = in->packet;
         if (!p) {
                 if (!(p = malloc(sizeof(*p) + WIRE_PACKET_BYTES)))
                         return handle_fail(b, -ENOMEM, "out of memory");
@@ -80,7 +98,8 @@ static int run(struct baton *b, struct packet *p, bool controlled)
         v.fds = p->fds;
         v.controlled = controlled;
         v.epoch = b->epoch;
-        v.has_delivery = false;
+        v.has_delivery = v.is_ready = false;
+        v.assembly = &b->in.assembly;
         v.n = 0;
         view_run(b, &v);
         return v.n;
@@ -170,23 +189,58 @@ static void keep(struct baton *b)
         list_push_back(&b->queue, &copy->item.link);
 }
 
+/* The operation of a call inside a callback, which waits for this reply. */
+static struct op *find_nested(const struct baton *b, uint64_t request)
+{
+        struct op *op = request ? ops_find(b, request) : NULL;
+
+        return op && op->nested ? op : NULL;
+}
+
+/* Of a reply in chunks that is held the queue keeps BEGIN and END: the walk through it, for which
+ * the request is over, throws away what is between. If the request is over already, all of it. */
+static bool hold_part(struct baton *b, struct view *v, const struct frame *f)
+{
+        struct op *op = find_nested(b, b->in.held_id);
+
+        if (f->type == WIRE_END)
+                b->in.held_id = 0;
+        if (!op)
+                return true;
+        view_hold(b, op, v, f);
+        return f->type == WIRE_END;
+}
+
+static bool hold_reply(struct baton *b, struct view *v, const struct frame *f)
+{
+        bool is_reply = v->has_delivery && (v->delivery.flags & WIRE_DELIVERY_REPLY);
+        struct op *op = is_reply ? find_nested(b, v->delivery.request) : NULL;
+
+        b->in.held_id = 0;
+        if (!op)
+                return true;
+        if (f->type == WIRE_BEGIN)
+                b->in.held_id = op->id;
+        view_hold(b, op, v, f);
+        v->k++;
+        return f->type == WIRE_BEGIN;
+}
+
 /* Returns true if the frame, or what it belongs to, must be kept. */
 static bool look_at(struct baton *b, struct view *v, const struct frame *f)
 {
-        struct op *op;
-
-        if (f->type == WIRE_DELIVERY)
+        switch (f->type) {
+        case WIRE_DELIVERY:
                 return view_deliver(b, v, f) < 0;
-        if (!in_is_ordered(b, f))
-                return in_control(b, f, false) < 0;
-        if (f->type != WIRE_PUB || !v->has_delivery || !(v->delivery.flags & WIRE_DELIVERY_REPLY))
-                return true;
-        op = ops_find(b, v->delivery.request);
-        if (!op || !op->nested)
-                return true;
-        view_hold(b, op, v, f);
-        v->k++;
-        return false;
+        case WIRE_PUB:
+        case WIRE_BEGIN:
+                return hold_reply(b, v, f);
+        case WIRE_CHUNK:
+        case WIRE_END:
+                return hold_part(b, v, f);
+        default:
+                return in_is_ordered(b, f) || in_control(b, f, false) < 0;
+        }
 }
 
 void in_keep(struct baton *b)

@@ -2,6 +2,7 @@
 #ifndef BATON_CLIENT_IN_H
 #define BATON_CLIENT_IN_H
 
+#include "client/assemble.h"
 #include "client/ops.h"
 
 #include "proto/wire/message.h"
@@ -22,6 +23,8 @@ struct view {
         unsigned epoch;
         uint64_t k; /* publications since the delivery header */
         bool has_delivery;
+        bool is_ready;             /* and no publication in chunks is under way: another may come */
+        struct assembly *assembly; /* where those are collected that come in this view */
         struct msg_delivery delivery;
         struct baton_message message;
         int n; /* publications dispatched */
@@ -32,7 +35,9 @@ struct in {
         struct view *view;     /* the packet being dispatched, NULL if none */
         bool examining;        /* `packet` is being looked at: receive nothing into it */
         size_t stored_bytes, stored_fds, limit_bytes;
-        uint32_t owed_fds; /* packets with descriptors not yet credited */
+        uint32_t owed_fds;        /* packets with descriptors not yet credited */
+        struct assembly assembly; /* of what is dispatched */
+        uint64_t held_id;         /* the request whose reply comes in chunks and is held; 0: none */
         char topic[WIRE_TOPIC_BYTES + 1];
         size_t topic_len;
         uint64_t ack_first, ack_last; /* acknowledgements to send; 0: none */
@@ -75,8 +80,25 @@ void view_run(struct baton *b, struct view *v);
 /* view_deliver reads a DELIVERY into the view. Returns 0 · -EPROTO (lost). */
 BT_MUST int view_deliver(struct baton *b, struct view *v, const struct frame *f);
 
-/* view_hold keeps the reply `f` for a blocking request inside a callback; view_held dispatches
- * those that were kept for the request `id`. */
+/* view_describe puts into a message what its delivery header says. */
+void view_describe(struct baton_message *m, const struct msg_delivery *d);
+
+/* view_check_fds: the packet has the descriptors that its publication counts, all of them or, if
+ * they were withheld, none, and no other publication. Returns 0 · -EPROTO (lost). */
+BT_MUST int view_check_fds(struct baton *b, const struct view *v, const struct msg_pub *pub);
+
+/* view_hand_out completes the view's message, of which payload and descriptors are set, and calls
+ * all whom it is for. Returns 0 · -EPROTO (lost). */
+BT_MUST int view_hand_out(struct baton *b, struct view *v, const struct msg_pub *pub);
+
+/* view_lose tells all whom a publication was for that it cannot be had: subscriptions by a gap, a
+ * request by its end with `error`. view_miss only gives the broker what is due for it. */
+void view_lose(struct baton *b, const struct view *v, const struct msg_delivery *d,
+        enum wire_gap_reason why, int error);
+void view_miss(struct baton *b, const struct view *v, const struct msg_delivery *d);
+
+/* view_hold keeps a frame of a reply for a blocking request inside a callback: PUB, BEGIN, CHUNK or
+ * END; view_held dispatches those that were kept for the request `id`. */
 void view_hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f);
 void view_held(struct baton *b, uint64_t id);
 

@@ -1,44 +1,11 @@
 /* Allocations fail, one after the other, all of them: every call then says -ENOMEM or does without,
  * and nothing is lost, leaked or called twice. */
 #include "client/fake_broker.h"
+#include "client/fake_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-
-static long until_failure = -1; /* allocations that still succeed; -1: all */
-static bool failed;
-
-static bool fails(void)
-{
-        if (until_failure < 0 || until_failure-- > 0)
-                return false;
-        failed = true;
-        until_failure = -1;
-        return true;
-}
-
-void *__wrap_malloc(size_t n)
-{
-        return fails() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-        return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-        return fails() ? NULL : __real_realloc(p, n);
-}
 
 /* Counts what it is called for. */
 struct count {
@@ -83,13 +50,12 @@ static struct message script(int step, const struct fake *f)
 
 static void say_without_failure(struct fake *f, int first, int last)
 {
-        long left = until_failure;
+        long left = memory_suspend();
 
-        until_failure = -1;
         for (int i = first; i <= last; i++)
                 fake_say(f, script(i, f));
         fake_send(f);
-        until_failure = left;
+        memory_resume(left);
 }
 
 static void live(struct fake *f, struct count *done, struct count *started)
@@ -120,15 +86,14 @@ static void live(struct fake *f, struct count *done, struct count *started)
 
 static void open_handle(struct fake *f)
 {
-        long left = until_failure;
+        long left = memory_suspend();
         struct link *link;
 
-        until_failure = -1;
         memset(f, 0, sizeof(*f));
         CHECK_EQ(link_pair(NULL, NULL, &link, &f->link), 0);
         fake_say(f, fake_welcome(200, FAKE_RIGHTS));
         fake_send(f);
-        until_failure = left;
+        memory_resume(left);
         if (!fine(baton_new(&f->b))) {
                 link_free(link);
                 f->b = NULL;
@@ -145,16 +110,15 @@ TEST(every_allocation_may_fail)
         do {
                 struct count done = {0}, started = {0};
                 struct fake f;
-                failed = false;
-                until_failure = n++;
+                memory_fail_after(n++);
                 open_handle(&f);
                 if (f.b)
                         live(&f, &done, &started);
-                until_failure = -1;
+                (void)memory_suspend();
                 int messages = done.messages;
                 fake_close(&f);
                 CHECK_EQ(messages, started.messages);
                 CHECK_EQ(done.done, started.done);
-        } while (failed);
+        } while (memory_has_failed());
         CHECK(n > 10);
 }

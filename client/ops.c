@@ -106,6 +106,10 @@ static void recycle(struct baton *b, struct op *op)
                 list_remove(it);
                 packet_free(container_of(list_entry(it, struct item, link), struct packet, item));
         }
+        if (bt_unlikely(op->assembly)) {
+                assembly_deinit(op->assembly);
+                free(op->assembly);
+        }
         free(op->text);
         b->ops.n--;
         if (b->freed || b->ops.n_spare >= OPS_SPARE) {

@@ -63,8 +63,9 @@ struct op {
         baton_message_fn reply;
         baton_done_fn done;
         void *arg;
-        struct waiter *waiter; /* told instead of `done`; NULL: none */
-        struct list held;      /* nested request: packets of one reply each */
+        struct waiter *waiter;     /* told instead of `done`; NULL: none */
+        struct list held;          /* nested request: packets of one frame each */
+        struct assembly *assembly; /* owned; of those that come in chunks; NULL: none so far */
 };
 
 struct ops {

@@ -12,21 +12,13 @@
  */
 #include "client/handle.h"
 
+#include "proto/base/sys.h"
 #include "proto/wire/format.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static uint64_t coarse_ns(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-        return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 int out_begin(struct baton *b, uint64_t window)
 {
@@ -38,7 +30,19 @@ int out_begin(struct baton *b, uint64_t window)
         o->sealed = o->blocked = o->starved = o->broken = false;
         o->window = window;
         out_reset(o);
+        out_tune(b);
         return 0;
+}
+
+void out_tune(struct baton *b)
+{
+        const size_t room = WIRE_FRAME_BYTES - WIRE_HEADER_BYTES - 2 * WIRE_TOPIC_BYTES;
+        size_t most = size_min(large_threshold(b), room);
+
+        if (b->facts.payload_bytes < most)
+                most = (size_t)b->facts.payload_bytes;
+        b->out.short_bytes = most + 1;
+        b->out.fast_bytes = b->large.state == LARGE_NONE ? size_min(most, UINT8_MAX) + 1 : 0;
 }
 
 void out_deinit(struct out *out)
@@ -117,26 +121,49 @@ static int give_up(struct baton *b)
         return handle_check(b);
 }
 
+void out_note_full(struct out *o)
+{
+        o->blocked = true;
+        o->tried_ns = sys_coarse_ns();
+}
+
+/* The packet, or what a stream has kept of the one before. */
+static int give(struct baton *b)
+{
+        struct out *o = &b->out;
+        struct iovec iov = {o->data, o->len};
+
+        if (!b->link)
+                return LINK_E_GONE;
+        return o->len ? link_send(b->link, &iov, 1, NULL, 0) : link_flush(b->link);
+}
+
+static bool has_more(struct baton *b)
+{
+        if (bt_unlikely(b->large.state == LARGE_CHUNKS))
+                large_fill(b);
+        return b->out.len || (b->link && link_is_unsent(b->link));
+}
+
 int out_push(struct baton *b)
 {
         struct out *o = &b->out;
 
-        o->starved = false;
-        while (o->len && !o->sealed) {
-                struct iovec iov = {o->data, o->len};
-                int r = b->link ? link_send(b->link, &iov, 1, NULL) : LINK_E_GONE;
+        if (o->sealed)
+                return 0;
+        o->starved = o->blocked = false;
+        while (has_more(b)) {
+                int r = give(b);
 
                 switch (r) {
                 case 0:
                         out_reset(o);
-                        o->blocked = false;
                         break;
                 case LINK_E_EXHAUSTED:
                         o->starved = true;
                         /* fall through */
                 case LINK_E_AGAIN:
-                        o->blocked = true;
-                        o->tried_ns = coarse_ns();
+                        out_note_full(o);
                         return 0;
                 case LINK_E_GONE:
                         return give_up(b);
@@ -155,7 +182,7 @@ int out_kick(struct baton *b)
 
         if (o->cork || !o->len)
                 return 0;
-        if (o->blocked && coarse_ns() == o->tried_ns)
+        if (o->blocked && sys_coarse_ns() == o->tried_ns)
                 return 0;
         return out_push(b);
 }
@@ -164,7 +191,7 @@ int out_drain(struct baton *b, uint64_t deadline_ns)
 {
         for (;;) {
                 int r = out_push(b);
-                if (r < 0 || out_is_empty(&b->out))
+                if (r < 0 || out_is_sent(b))
                         return r;
                 r = handle_await(b, deadline_ns, false);
                 if (r < 0)
@@ -172,11 +199,11 @@ int out_drain(struct baton *b, uint64_t deadline_ns)
         }
 }
 
-/* A run of one topic must still fit a packet with the broker's header before it, hence
- * WIRE_FRAME_BYTES; a frame alone always fits. */
-static bool fits(const struct out *o, size_t n)
+bool out_is_sent(const struct baton *b)
 {
-        return !o->sealed && !o->tail.len && (o->len + n <= WIRE_FRAME_BYTES || !o->len);
+        const struct out *o = &b->out;
+
+        return !o->len && !o->tail.len && !large_is_due(b) && !(b->link && link_is_unsent(b->link));
 }
 
 static int push_tail(struct baton *b, const struct buf *frame)
@@ -200,146 +227,13 @@ int out_control(struct baton *b, const struct message *m)
         buf_clear(&b->frame);
         if (message_encode(&b->frame, m) < 0)
                 return handle_fail(b, -ENOMEM, "out of memory");
-        if (!fits(o, b->frame.len) && (r = out_push(b)) < 0)
+        if (!out_fits(o, b->frame.len) && (r = out_push(b)) < 0)
                 return r;
-        if (!fits(o, b->frame.len)) {
+        if (!out_fits(o, b->frame.len)) {
                 r = push_tail(b, &b->frame);
                 return r < 0 ? r : out_kick(b);
         }
         memcpy(o->data + o->len, b->frame.data, b->frame.len);
         o->len += b->frame.len;
         return out_kick(b);
-}
-
-static size_t bin_head_len(size_t n)
-{
-        return n <= UINT8_MAX ? 2 : 3;
-}
-
-int out_measure(struct baton *b, const struct post *p, size_t *ret_n)
-{
-        size_t rest = p->prefix_len + (p->headers.len ? p->headers.len : 1);
-
-        if (p->payload_len > WIRE_FRAME_BYTES ||
-                rest + bin_head_len(p->payload_len) + p->payload_len > WIRE_FRAME_BYTES)
-                return handle_fail(b, -EMSGSIZE,
-                        "payload of %zu bytes: with topic and headers %d are the limit "
-                        "(frame_bytes)",
-                        p->payload_len, WIRE_FRAME_BYTES);
-        *ret_n = rest + bin_head_len(p->payload_len) + p->payload_len;
-        return 0;
-}
-
-static bool has_room(const struct out *o, size_t n)
-{
-        return n <= o->window && fits(o, n + OUT_HEAD_BYTES);
-}
-
-int out_make_room(struct baton *b, size_t n, uint64_t deadline_ns)
-{
-        struct out *o = &b->out;
-
-        for (;;) {
-                int r = handle_check(b);
-                if (r < 0)
-                        return r;
-                if (has_room(o, n))
-                        return 0;
-                if ((r = out_push(b)) < 0)
-                        return r;
-                if (has_room(o, n))
-                        return 0;
-                if (b->nonblocking)
-                        return handle_fail(b, -EAGAIN, "%s",
-                                n > o->window ? "the broker is behind" : "the socket is full");
-                if ((r = handle_await(b, deadline_ns, false)) < 0)
-                        return r;
-        }
-}
-
-/* Writes into `b->frame` what must stand before the publication, and notes what then is in force.
- */
-static int make_head(struct baton *b, const struct post *p)
-{
-        struct out *o = &b->out;
-        uint64_t id = p->op ? b->ops.next_id : 0;
-        uint64_t flags = p->flags | (id ? WIRE_INGRESS_CONFIRM : 0);
-        struct message m;
-
-        m.type = p->head;
-        buf_clear(&b->frame);
-        switch (p->head) {
-        case WIRE_REQUEST:
-                m.request = (struct msg_request){id, p->ms, p->max_fds};
-                break;
-        case WIRE_REPLY:
-                m.reply = (struct msg_reply){p->token, p->flags, 0};
-                break;
-        default:
-                if (flags == o->flags && p->ms == o->ttl_ms && (!id || id == o->next_id)) {
-                        o->next_id = id ? id + 1 : 0;
-                        return 0;
-                }
-                m.ingress = (struct msg_ingress){flags, id, p->ms};
-                break;
-        }
-        if (message_encode(&b->frame, &m) < 0)
-                return handle_fail(b, -ENOMEM, "out of memory");
-        bool ingress = p->head == WIRE_INGRESS;
-        o->flags = ingress ? flags : 0;
-        o->ttl_ms = ingress ? p->ms : 0;
-        o->next_id = ingress && id ? id + 1 : 0;
-        return 0;
-}
-
-static uint8_t *put(uint8_t *to, const void *bytes, size_t n)
-{
-        if (n)
-                memcpy(to, bytes, n);
-        return to + n;
-}
-
-int out_put(struct baton *b, const struct post *p)
-{
-        struct out *o = &b->out;
-        int r = make_head(b, p);
-
-        if (r < 0)
-                return r;
-        uint8_t *at = put(o->data + o->len, b->frame.data, b->frame.len), *pub = at;
-        at = put(at, p->prefix, p->prefix_len);
-        pub[2] = (uint8_t)p->n_fds;
-        if (p->headers.len)
-                at = put(at, p->headers.data, p->headers.len);
-        else
-                *at++ = MP_FIXMAP;
-        if (p->payload_len <= UINT8_MAX) {
-                *at++ = MP_BIN8;
-        } else {
-                *at++ = MP_BIN16;
-                *at++ = (uint8_t)(p->payload_len >> 8);
-        }
-        *at++ = (uint8_t)p->payload_len;
-        at = put(at, p->payload, p->payload_len);
-        o->window -= (uint64_t)(at - pub);
-        o->len = (size_t)(at - o->data);
-        return 0;
-}
-
-int out_post(struct baton *b, const struct post *p)
-{
-        size_t n = 0;
-        int r = out_measure(b, p, &n);
-
-        if (r < 0)
-                return r;
-        if (p->n_fds)
-                return out_post_fds(b, p, n);
-        if ((r = out_make_room(b, n, p->deadline_ns)) < 0 || (r = out_put(b, p)) < 0)
-                return r;
-        if (p->op)
-                op_start(b, p->op);
-        r = out_kick(b);
-        /* From here on the operation tells how it ends, also with the connection. */
-        return p->op ? 0 : r;
 }

@@ -35,8 +35,10 @@ struct out {
         bool starved;    /* because the kernel lacks memory: poll would not tell the end of it */
         bool broken;     /* the broker reads no more */
         unsigned cork;
-        uint64_t tried_ns; /* of the coarse clock: when the socket was last found full */
-        uint64_t window;   /* publication bytes that may still be sent */
+        size_t fast_bytes;  /* baton_publish may go the short way with payloads below it */
+        size_t short_bytes; /* below it a payload fits a frame, and stays in it, in any case */
+        uint64_t tried_ns;  /* of the coarse clock: when the socket was last found full */
+        uint64_t window;    /* publication bytes that may still be sent */
 
         /* The INGRESS in force at the end of `data`. */
         uint64_t flags, ttl_ms, next_id;
@@ -45,15 +47,23 @@ struct out {
         struct topic *topic;             /* the latest */
 };
 
+/* How a payload travels (PROTOCOL.md part 7). */
+enum post_form {
+        POST_INLINE,
+        POST_PLACED,  /* in a memory file, the last of the descriptors */
+        POST_CHUNKED, /* the frame is BEGIN; the payload follows (large.h) */
+};
+
 /* A publication on its way out, checked, and what stands before it. */
 struct post {
-        const uint8_t *prefix; /* [prefix_len] its frame up to the headers */
+        const uint8_t *prefix; /* [prefix_len] its frame up to the headers, as a PUB */
         size_t prefix_len;
         struct slice headers; /* encoded map; len 0: none */
         const void *payload;
         size_t payload_len;
         const int *fds;
         size_t n_fds;
+        const int *file;     /* a sealed memory file that has the payload; NULL: none so far */
         enum wire_type head; /* INGRESS, REQUEST, REPLY */
         uint64_t flags;      /* INGRESS, REPLY */
         uint64_t ms;         /* INGRESS: ttl; REQUEST: timeout */
@@ -61,6 +71,12 @@ struct post {
         uint64_t max_fds;    /* REQUEST */
         struct op *op;       /* what answers it ends; may be NULL */
         uint64_t deadline_ns;
+
+        /* By post_measure. */
+        enum post_form form;
+        uint64_t size;    /* not inline: what the frame says of the payload's; BEGIN: or 0 */
+        size_t frame_len; /* of the PUB or BEGIN */
+        uint64_t cost;    /* of that frame, from the window */
 };
 
 /* out_begin makes ready for a new session. Returns 0 · -ENOMEM. */
@@ -87,18 +103,44 @@ static inline size_t topic_frame_len(const struct topic *t)
         return (size_t)t->head_len + t->len;
 }
 
-/* out_post sends a publication, or gathers it; waits for room if the handle blocks. Returns 0, with
- * `p->op` started · as baton_publish_with, the operation then untouched. */
-BT_MUST int out_post(struct baton *b, const struct post *p);
+/* out_tune sets fast_bytes and short_bytes anew: something changed that they depend on. */
+void out_tune(struct baton *b);
 
-/* The steps of out_post, for publications that travel with descriptors (out_fds.c): out_make_room
- * waits until `n` bytes of publication may be sent and gathered; out_put writes head and
- * publication into the packet; out_reset starts the next packet, with what stands in the tail. */
-BT_MUST int out_measure(struct baton *b, const struct post *p, size_t *ret_n);
-BT_MUST int out_make_room(struct baton *b, size_t n, uint64_t deadline_ns);
-BT_MUST int out_put(struct baton *b, const struct post *p);
+/* out_cost is what a frame takes of the publishing window (PROTOCOL.md part 6): its length, and for
+ * descriptors and payload together no more than a quarter of the window.
+ *
+ * payload_bytes   a placed PUB: the payload's size; END: of all CHUNKs; else 0. */
+uint64_t out_cost(const struct baton *b, size_t frame_len, size_t n_fds, uint64_t payload_bytes);
+
+/* A run of one topic must still fit a packet with the broker's header before it, hence
+ * WIRE_FRAME_BYTES; a frame alone always fits. */
+static inline bool out_fits(const struct out *o, size_t n)
+{
+        return !o->sealed && !o->tail.len && (o->len + n <= WIRE_FRAME_BYTES || !o->len);
+}
+
+/* post_publication sends a publication, or gathers it; waits for room if the handle blocks, and is
+ * -EBUSY or -EAGAIN while another one is sent in parts. Returns 0, with `p->op` started, which from
+ * then on tells how it ends · as baton_publish_with, the operation then still the caller's. */
+BT_MUST int post_publication(struct baton *b, struct post *p);
+
+/* The steps of it. post_measure chooses the form and weighs, post_weigh only weighs;
+ * post_make_room waits until the frame may be sent and gathered; post_put writes it, and the header
+ * before it, into the packet. post_frame does the latter two, or post_with_fds all that a packet
+ * with descriptors needs, and starts the operation.
+ * Return 0 · -EMSGSIZE · -EAGAIN · as baton_publish_with. */
+BT_MUST int post_measure(struct baton *b, struct post *p);
+void post_weigh(const struct baton *b, struct post *p);
+BT_MUST int post_make_room(struct baton *b, const struct post *p);
+BT_MUST int post_put(struct baton *b, const struct post *p);
+BT_MUST int post_frame(struct baton *b, struct post *p);
+BT_MUST int post_with_fds(struct baton *b, const struct post *p);
+
+/* out_reset starts the next packet, with what stands in the tail. */
 void out_reset(struct out *out);
-BT_MUST int out_post_fds(struct baton *b, const struct post *p, size_t n);
+
+/* out_note_full: the socket took nothing just now. */
+void out_note_full(struct out *o);
 
 /* out_kick gives the gathered packet to the socket unless the handle is corked or the socket was
  * full this moment. Returns 0 (sent or not) · -ENOTCONN. */
@@ -108,16 +150,13 @@ BT_MUST int out_kick(struct baton *b);
  * the broker does not read · -ENOMEM. */
 BT_MUST int out_control(struct baton *b, const struct message *m);
 
-/* out_push gives what is gathered to the socket, as far as it takes it: `b->out.len` tells the
- * rest. Returns 0 · -ENOTCONN. */
+/* out_push gives what is gathered to the socket, and what goes in parts, as far as it takes it:
+ * out_is_sent tells whether that was all. Returns 0 · -ENOTCONN. */
 BT_MUST int out_push(struct baton *b);
 
 /* out_drain is out_push until all is sent. Returns 0 · as handle_await. */
 BT_MUST int out_drain(struct baton *b, uint64_t deadline_ns);
 
-static inline bool out_is_empty(const struct out *out)
-{
-        return !out->len && !out->tail.len;
-}
+bool out_is_sent(const struct baton *b);
 
 #endif

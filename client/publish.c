@@ -1,6 +1,7 @@
 /* Design note. baton_publish has a path of its own for what it is called for a million times: the
  * same topic as before, no headers, nothing to say to the broker about it, and room. It compares
- * the topic, copies envelope and payload, and is done; all else goes the long way. */
+ * the topic, copies envelope and payload, and is done; all else goes the long way. What seldom
+ * forbids that path is folded into one number, out.fast_bytes. */
 #include "client/handle.h"
 
 #include "proto/wire/format.h"
@@ -36,43 +37,63 @@ static void set_topic(const struct baton *b, struct post *post)
         post->prefix_len = topic_frame_len(b->out.topic);
 }
 
-static int post_publication(
-        struct baton *b, const struct baton_publication *p, struct op *op, uint64_t deadline_ns)
+static int set_flags(struct baton *b, struct post *post, uint32_t flags)
 {
         const uint32_t known = BATON_NO_ECHO | BATON_RETAIN | BATON_WILL;
-        struct post post = {
+
+        if (flags & ~known)
+                return handle_fail(b, -EINVAL, "flags 0x%x: not for a publication", flags);
+        if ((flags & BATON_NO_ECHO) || b->no_echo)
+                post->flags |= WIRE_INGRESS_NO_ECHO;
+        if (flags & BATON_RETAIN)
+                post->flags |= WIRE_INGRESS_RETAIN;
+        if (flags & BATON_WILL)
+                post->flags |= WIRE_INGRESS_WILL;
+        return 0;
+}
+
+int publish_prepare(struct baton *b, const struct baton_publication *p, struct post *ret_post)
+{
+        struct post *post = ret_post;
+        int r;
+
+        *post = (struct post){
                 .prefix = no_topic,
                 .prefix_len = sizeof(no_topic),
                 .head = WIRE_INGRESS,
                 .ms = p->ttl_ms,
-                .op = op,
-                .deadline_ns = deadline_ns,
+                .deadline_ns = UINT64_MAX,
         };
-        int r = 0;
-
-        if (p->flags & ~known)
-                return handle_fail(b, -EINVAL, "flags 0x%x: not for a publication", p->flags);
+        if ((r = set_flags(b, post, p->flags)) < 0)
+                return r;
         if (!p->topic)
                 return handle_fail(b, -EINVAL, "no topic");
         bool clears_will = !p->topic[0] && (p->flags & BATON_WILL);
-        if ((!clears_will && (r = find_topic(b, p->topic)) < 0) || (r = fill(b, &post, p)) < 0)
+        if ((!clears_will && (r = find_topic(b, p->topic)) < 0) || (r = fill(b, post, p)) < 0)
                 return r;
         if (!clears_will)
-                set_topic(b, &post);
-        if ((p->flags & BATON_NO_ECHO) || b->no_echo)
-                post.flags |= WIRE_INGRESS_NO_ECHO;
-        if (p->flags & BATON_RETAIN)
-                post.flags |= WIRE_INGRESS_RETAIN;
-        if (p->flags & BATON_WILL)
-                post.flags |= WIRE_INGRESS_WILL;
-        return out_post(b, &post);
+                set_topic(b, post);
+        return 0;
+}
+
+static int publish(
+        struct baton *b, const struct baton_publication *p, struct op *op, uint64_t deadline_ns)
+{
+        struct post post;
+        int r = publish_prepare(b, p, &post);
+
+        if (r < 0)
+                return r;
+        post.op = op;
+        post.deadline_ns = deadline_ns;
+        return post_publication(b, &post);
 }
 
 static int publish_slowly(struct baton *b, const char *topic, const void *payload, size_t len)
 {
         struct baton_publication p = {.topic = topic, .payload = payload, .payload_len = len};
 
-        return post_publication(b, &p, NULL, UINT64_MAX);
+        return publish(b, &p, NULL, UINT64_MAX);
 }
 
 /* There is room, and nothing needs to be said to the broker. */
@@ -93,7 +114,7 @@ int baton_publish(baton *b, const char *topic, const void *payload, size_t paylo
                 return r;
         const struct topic *t = o->topic;
         size_t head = topic_frame_len(t), n = head + 3 + payload_len;
-        if (bt_unlikely(payload_len > UINT8_MAX || !is_plain(b, n)))
+        if (bt_unlikely(payload_len >= o->fast_bytes || !is_plain(b, n)))
                 return publish_slowly(b, topic, payload, payload_len);
         uint8_t *at = o->data + o->len;
         memcpy(at, topic_frame(t), head);
@@ -110,7 +131,7 @@ int baton_publish(baton *b, const char *topic, const void *payload, size_t paylo
 
 int baton_publish_with(baton *b, const struct baton_publication *p)
 {
-        return post_publication(b, p, NULL, UINT64_MAX);
+        return publish(b, p, NULL, UINT64_MAX);
 }
 
 int baton_publish_confirm(
@@ -123,7 +144,7 @@ int baton_publish_confirm(
                 return r;
         op->done = done;
         op->arg = arg;
-        r = post_publication(b, p, op, UINT64_MAX);
+        r = publish(b, p, op, UINT64_MAX);
         if (r < 0)
                 op_drop(b, op);
         return r;
@@ -140,7 +161,7 @@ static int publish_wait(struct baton *b, const struct baton_publication *p, int 
                 return r;
         op->waiter = &w;
         op->nested = b->dispatching;
-        r = post_publication(b, p, op, deadline_ns);
+        r = publish(b, p, op, deadline_ns);
         if (r < 0) {
                 op_drop(b, op);
                 return r;
@@ -161,7 +182,7 @@ void baton_cork(baton *b)
 
 int baton_uncork(baton *b)
 {
-        if (b->out.cork && --b->out.cork)
+        if ((b->out.cork && --b->out.cork) || b->dgram)
                 return 0;
         int r = handle_check(b);
         return r < 0 ? r : out_kick(b);
@@ -190,7 +211,7 @@ int request_post(struct baton *b, const struct baton_publication *p, struct op *
         if ((r = find_topic(b, p->topic)) < 0 || (r = fill(b, &post, p)) < 0)
                 return r;
         set_topic(b, &post);
-        return out_post(b, &post);
+        return post_publication(b, &post);
 }
 
 int baton_reply_with(baton *b, uint64_t token, const struct baton_publication *p)
@@ -214,7 +235,7 @@ int baton_reply_with(baton *b, uint64_t token, const struct baton_publication *p
                 post.flags |= WIRE_DELIVERY_MORE;
         if (p->flags & BATON_FAILED)
                 post.flags |= WIRE_DELIVERY_FAILED;
-        return out_post(b, &post);
+        return post_publication(b, &post);
 }
 
 int baton_reply(baton *b, uint64_t token, const void *payload, size_t len)

@@ -29,6 +29,9 @@ void subs_clear(struct baton *b);
 /* subs_delivered counts one publication dispatched to `id`, and gives the broker what is due. */
 void subs_delivered(struct baton *b, uint64_t id, uint64_t seq);
 
+/* subs_missed: what came cannot be dispatched. Another member of the group may have it. */
+void subs_missed(struct baton *b, uint64_t id, uint64_t seq);
+
 /* subs_acknowledge sends the acknowledgements that subs_delivered gathered. */
 void subs_acknowledge(struct baton *b);
 

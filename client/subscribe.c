@@ -98,6 +98,20 @@ void subs_delivered(struct baton *b, uint64_t id, uint64_t seq)
                 s->owed = 0;
 }
 
+void subs_missed(struct baton *b, uint64_t id, uint64_t seq)
+{
+        struct sub *s = subs_find(b, id);
+        struct message m = {.type = WIRE_NACK, .ack = {.first = seq, .last = seq}};
+
+        if (!s || !b->link)
+                return;
+        if (!s->ack && s->window)
+                subs_delivered(b, id, seq);
+        /* Should it fail, its time runs out, with the same effect. */
+        int r = s->ack ? out_control(b, &m) : 0;
+        (void)r;
+}
+
 /* ---------------------------------------------------------------- subscribing */
 
 static int check(struct baton *b, const char *filter, const struct baton_subscription *o,

@@ -247,12 +247,6 @@ TEST(an_acknowledged_group_is_acknowledged_in_ranges_after_the_callback)
         fake_close(&f);
 }
 
-static void note_gap(baton *b, const struct baton_gap *gap, void *arg)
-{
-        (void)b;
-        note(arg, "%s lost %d (%s);", gap->filter, (int)gap->count, gap->reason);
-}
-
 TEST(a_gap_is_told_in_its_place)
 {
         struct notes notes = {.len = 0};

@@ -6,38 +6,45 @@
 #include "client/handle.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What every message goes through, inline in the walk though others call it too. */
+#define HOT static inline __attribute__((always_inline))
 
 static bool is_over(const struct baton *b, const struct view *v)
 {
         return bt_unlikely(b->epoch != v->epoch);
 }
 
-int view_deliver(struct baton *b, struct view *v, const struct frame *f)
+void view_describe(struct baton_message *m, const struct msg_delivery *d)
 {
-        struct msg_delivery *d = &v->delivery;
-        struct baton_message *m = &v->message;
-
-        if (message_decode_delivery(f, d))
-                return in_spoil(b, "malformed delivery header");
-        v->has_delivery = true;
-        v->k = 0;
         *m = (struct baton_message){
                 .sender = {d->session, (pid_t)d->pid, (uid_t)d->uid, (gid_t)d->gid},
                 .age_ms = d->age_ms,
                 .token = d->token,
                 .redelivered = (uint32_t)d->redelivered,
                 .fds_withheld = (uint32_t)d->withheld,
+                .payload_fd = -1,
                 .retained = d->flags & WIRE_DELIVERY_RETAINED,
                 .is_request = d->flags & WIRE_DELIVERY_REQUEST,
                 .more = d->flags & WIRE_DELIVERY_MORE,
                 .failed = d->flags & WIRE_DELIVERY_FAILED,
         };
+}
+
+int view_deliver(struct baton *b, struct view *v, const struct frame *f)
+{
+        if (message_decode_delivery(f, &v->delivery))
+                return in_spoil(b, "malformed delivery header");
+        v->has_delivery = true;
+        v->k = 0;
+        view_describe(&v->message, &v->delivery);
         return 0;
 }
 
-static void call(struct baton *b, baton_message_fn fn, const struct baton_message *m, void *arg)
+HOT void call(struct baton *b, baton_message_fn fn, const struct baton_message *m, void *arg)
 {
         bool outer = b->dispatching;
 
@@ -46,7 +53,7 @@ static void call(struct baton *b, baton_message_fn fn, const struct baton_messag
         b->dispatching = outer;
 }
 
-static void call_sub(struct baton *b, struct view *v, uint32_t id)
+HOT void call_sub(struct baton *b, struct view *v, uint32_t id)
 {
         struct sub *s = subs_find(b, id);
         struct baton_message *m = &v->message;
@@ -77,7 +84,7 @@ static void call_reply(struct baton *b, struct view *v)
 }
 
 /* Most publications have the topic of the one before. */
-static int set_topic(struct baton *b, struct baton_message *m, struct slice topic)
+HOT int set_topic(struct baton *b, struct baton_message *m, struct slice topic)
 {
         struct in *in = &b->in;
 
@@ -93,7 +100,7 @@ static int set_topic(struct baton *b, struct baton_message *m, struct slice topi
         return 0;
 }
 
-static int set_headers(struct baton *b, struct baton_message *m, const struct msg_pub *pub)
+HOT int set_headers(struct baton *b, struct baton_message *m, const struct msg_pub *pub)
 {
         struct reader r = {pub->headers.data, pub->headers.data + pub->headers.len};
         uint32_t n = 0;
@@ -106,39 +113,40 @@ static int set_headers(struct baton *b, struct baton_message *m, const struct ms
         return 0;
 }
 
-/* Descriptors come in a packet of one publication, all that it counts or none. */
-static int set_fds(struct baton *b, struct view *v, const struct msg_pub *pub)
+int view_check_fds(struct baton *b, const struct view *v, const struct msg_pub *pub)
 {
         size_t n = fdset_n(v->fds);
-        struct baton_message *m = &v->message;
 
-        if (pub->n_fds != n + v->delivery.withheld || (n && (v->k || v->at != v->end)))
+        if (pub->n_fds < n || pub->n_fds - n != v->delivery.withheld ||
+                (n && (v->k || v->at != v->end)))
                 return in_spoil(b, "wrong descriptors");
-        m->n_fds = (uint32_t)n;
-        m->fds = n ? fdset_fds(v->fds) : NULL;
         return 0;
 }
 
-static int view_pub(struct baton *b, struct view *v, const struct frame *f)
+static int set_fds(struct baton *b, struct view *v, const struct msg_pub *pub)
+{
+        int r = view_check_fds(b, v, pub);
+
+        v->message.n_fds = (uint32_t)fdset_n(v->fds);
+        v->message.fds = fdset_fds(v->fds);
+        return r;
+}
+
+/* Everything but payload and descriptors, and the callbacks. */
+HOT int hand_out(struct baton *b, struct view *v, const struct msg_pub *pub)
 {
         struct baton_message *m = &v->message;
-        struct msg_pub pub;
-        int r = 0;
+        int r = set_headers(b, m, pub);
 
-        if (message_decode_pub(f, &pub) || !v->has_delivery || !pub.payload.data)
-                return in_spoil(b, "malformed publication");
-        if (((pub.n_fds || v->fds) && (r = set_fds(b, v, &pub)) < 0) ||
-                (r = set_headers(b, m, &pub)) < 0)
+        if (r < 0)
                 return r;
-        m->payload = pub.payload.data;
-        m->payload_len = pub.payload.len;
         m->seq = v->delivery.seq + v->k++;
         if (bt_unlikely(v->delivery.flags & WIRE_DELIVERY_REPLY)) {
                 m->topic = "";
                 call_reply(b, v);
                 return 0;
         }
-        if ((r = set_topic(b, m, pub.topic)) < 0)
+        if ((r = set_topic(b, m, pub->topic)) < 0)
                 return r;
         m->subscription = 0;
         for (uint32_t i = 0; i < v->delivery.n_subs && !is_over(b, v); i++)
@@ -147,43 +155,144 @@ static int view_pub(struct baton *b, struct view *v, const struct frame *f)
         return 0;
 }
 
-static int view_gap(struct baton *b, const struct frame *f)
+int view_hand_out(struct baton *b, struct view *v, const struct msg_pub *pub)
+{
+        return hand_out(b, v, pub);
+}
+
+/* The payload lies in the last descriptor. */
+static __attribute__((noinline)) int view_placed(
+        struct baton *b, struct view *v, const struct msg_pub *pub)
+{
+        struct baton_message *m = &v->message;
+        struct payload *payload;
+        size_t n = fdset_n(v->fds);
+        int r = set_fds(b, v, pub);
+
+        if (r < 0)
+                return r;
+        if (!n)
+                return in_spoil(b, "wrong descriptors");
+        m->payload_fd = m->fds[--m->n_fds];
+        if (!m->n_fds)
+                m->fds = NULL;
+        r = payload_map(m->payload_fd, pub->size, facts_largest(&b->facts), &payload);
+        if (r) {
+                view_lose(b, v, &v->delivery, WIRE_GAP_UNREADABLE, r < 0 ? r : -EIO);
+                v->k++;
+                return 0;
+        }
+        m->payload = payload->data;
+        m->payload_len = payload->len;
+        m->reserved[PAYLOAD_SLOT] = payload;
+        r = view_hand_out(b, v, pub);
+        payload_unref(payload);
+        return r;
+}
+
+static int view_pub(struct baton *b, struct view *v, const struct frame *f)
+{
+        struct baton_message *m = &v->message;
+        struct msg_pub pub;
+        int r = 0;
+
+        if (message_decode_pub(f, &pub) || !v->is_ready)
+                return in_spoil(b, "malformed publication");
+        if (bt_unlikely(!pub.payload.data))
+                return view_placed(b, v, &pub);
+        if ((pub.n_fds || v->fds) && (r = set_fds(b, v, &pub)) < 0)
+                return r;
+        m->payload = pub.payload.data;
+        m->payload_len = pub.payload.len;
+        return hand_out(b, v, &pub);
+}
+
+/* ---------------------------------------------------------------- losses */
+
+static void tell_gap(struct baton *b, const struct msg_gap *g)
 {
         char filter[WIRE_TOPIC_BYTES + 1]; /* the callback may unsubscribe */
-        struct message m;
-        struct sub *s;
+        struct sub *s = subs_find(b, g->sub);
         bool outer = b->dispatching;
 
-        if (message_decode(f, &m))
-                return in_spoil(b, "malformed gap");
-        if (!(s = subs_find(b, m.gap.sub)))
-                return 0;
+        if (!s)
+                return;
         b->progress++;
         memcpy(filter, s->filter, strlen(s->filter) + 1);
         struct baton_gap gap = {
                 .subscription = s->id,
                 .filter = filter,
-                .count = m.gap.count,
-                .reason = code_gap_reason(m.gap.reason),
+                .count = g->count,
+                .reason = code_gap_reason(g->reason),
         };
         if (!b->gap) {
                 handle_log(b, "%s: %llu messages lost (%s)", gap.filter,
                         (unsigned long long)gap.count, gap.reason);
-                return 0;
+                return;
         }
         b->dispatching = true;
         b->gap(b, &gap, b->gap_arg);
         b->dispatching = outer;
+}
+
+static int view_gap(struct baton *b, const struct frame *f)
+{
+        struct message m;
+
+        if (message_decode(f, &m))
+                return in_spoil(b, "malformed gap");
+        tell_gap(b, &m.gap);
         return 0;
 }
 
+void view_miss(struct baton *b, const struct view *v, const struct msg_delivery *d)
+{
+        for (uint32_t i = 0; i < d->n_subs && !is_over(b, v); i++)
+                subs_missed(b, d->subs[i], d->seq);
+}
+
+static void lose_reply(struct baton *b, const struct msg_delivery *d, int error)
+{
+        struct op *op = ops_find(b, d->request);
+        char text[128];
+
+        if (!op || op->kind != OP_REQUEST)
+                return;
+        snprintf(text, sizeof(text), "the payload of the reply could not be had: %s",
+                strerror(-error));
+        if (d->flags & WIRE_DELIVERY_MORE)
+                request_cancel(b, op->id);
+        op_end(b, op, &(struct verdict){error, 0, text}, true);
+}
+
+void view_lose(struct baton *b, const struct view *v, const struct msg_delivery *d,
+        enum wire_gap_reason why, int error)
+{
+        if (d->flags & WIRE_DELIVERY_REPLY) {
+                lose_reply(b, d, error);
+                return;
+        }
+        view_miss(b, v, d);
+        for (uint32_t i = 0; i < d->n_subs && !is_over(b, v); i++)
+                tell_gap(b, &(struct msg_gap){d->subs[i], 1, why, d->seq + 1});
+}
+
+/* ---------------------------------------------------------------- the walk */
+
 static int view_frame(struct baton *b, struct view *v, const struct frame *f)
 {
-        switch (f->type) {
-        case WIRE_PUB:
+        if (bt_likely(f->type == WIRE_PUB))
                 return view_pub(b, v, f);
+        switch (f->type) {
         case WIRE_DELIVERY:
+                v->is_ready = v->assembly->state == ASSEMBLY_NONE;
                 return view_deliver(b, v, f);
+        case WIRE_BEGIN:
+                return assemble_begin(b, v, f);
+        case WIRE_CHUNK:
+                return assemble_chunk(b, v, f);
+        case WIRE_END:
+                return assemble_end(b, v, f);
         case WIRE_GAP:
                 return view_gap(b, f);
         default:
@@ -214,25 +323,40 @@ void view_run(struct baton *b, struct view *v)
 
 /* ---------------------------------------------------------------- replies held back */
 
-void view_hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
+static void hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
 {
+        bool opens = f->type != WIRE_CHUNK && f->type != WIRE_END;
         struct packet *p = malloc(sizeof(*p) + MESSAGE_DELIVERY_BYTES + f->len);
-        struct msg_delivery d = v->delivery;
+        struct msg_delivery d;
 
         if (!p) {
                 op_end(b, op, &(struct verdict){-ENOMEM, 0, "out of memory"}, true);
                 return;
         }
-        *p = (struct packet){.item.is_packet = true, .fds = fdset_ref(v->fds)};
-        d.seq += v->k;
-        p->len = message_put_delivery(p->data, &d);
+        *p = (struct packet){.item.is_packet = true};
+        if (opens) {
+                d = v->delivery;
+                d.seq += v->k;
+                p->fds = fdset_ref(v->fds);
+                p->len = message_put_delivery(p->data, &d);
+        }
         memcpy(p->data + p->len, f->data, f->len);
         p->len += f->len;
         list_push_back(&op->held, &p->item.link);
 }
 
+void view_hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
+{
+        if (f->type == WIRE_BEGIN && !op->assembly &&
+                !(op->assembly = calloc(1, sizeof(*op->assembly))))
+                op_end(b, op, &(struct verdict){-ENOMEM, 0, "out of memory"}, true);
+        else
+                hold(b, op, v, f);
+}
+
 void view_held(struct baton *b, uint64_t id)
 {
+        struct assembly none = {.state = ASSEMBLY_NONE}; /* of replies in one piece */
         struct op *op;
         struct list *first;
 
@@ -246,6 +370,7 @@ void view_held(struct baton *b, uint64_t id)
                         .fds = p->fds,
                         .controlled = true,
                         .epoch = b->epoch,
+                        .assembly = op->assembly ? op->assembly : &none,
                 };
                 view_run(b, &v);
                 packet_free(p);

@@ -43,6 +43,8 @@ int baton_fd(const baton *b)
 
 short baton_events(const baton *b)
 {
+        if (b->dgram)
+                return 0;
         return b->out.blocked && !b->out.starved ? POLLIN | POLLOUT : POLLIN;
 }
 
@@ -164,8 +166,10 @@ static int process(struct baton *b)
                 return in_is_full(b) ? handle_fail(b, -ENOBUFS, "the inbox is full") : in_store(b);
         }
         r = in_run(b);
-        if (r == 0 && !b->freed && !b->link && list_is_empty(&b->queue))
+        if (r == 0 && !b->freed && !b->link && !b->dgram && list_is_empty(&b->queue)) {
+                assembly_deinit(&b->in.assembly);
                 return report_loss(b);
+        }
         return r;
 }
 
@@ -179,6 +183,8 @@ static int wait_for_any(struct baton *b, int timeout_ms)
 {
         uint64_t deadline_ns = clock_deadline(timeout_ms), progress = b->progress;
 
+        if (b->dgram && list_is_empty(&b->queue))
+                return handle_check(b);
         for (;;) {
                 bool idle = b->dispatching || list_is_empty(&b->queue);
                 if (b->link && idle && !in_settle(b)) {
@@ -205,15 +211,15 @@ int baton_wait(baton *b, int timeout_ms)
 
 int baton_flush(baton *b, int timeout_ms)
 {
-        int r = handle_check(b);
+        int r = b->dgram ? 0 : handle_check(b);
 
-        if (r < 0)
+        if (r < 0 || b->dgram)
                 return r;
         if (!b->nonblocking)
                 return out_drain(b, clock_deadline(timeout_ms));
         if ((r = out_push(b)) < 0)
                 return r;
-        return out_is_empty(&b->out) ? 0 : handle_fail(b, -EAGAIN, "the socket is full");
+        return out_is_sent(b) ? 0 : handle_fail(b, -EAGAIN, "not everything could be sent yet");
 }
 
 static int ping(struct baton *b, int timeout_ms)

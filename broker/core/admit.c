@@ -41,6 +41,8 @@ static void wait_for(struct core *c, struct flight *f, const struct target *t)
                 f->parked->is_routed = true;
                 r = park_add_pending(f->parked, t, f->n_targets);
         }
+        if (r == 0)
+                r = queue_watch(c, t->session);
         if (r < 0)
                 session_end(c, t->session, WIRE_CODE_NO_MEMORY, "no memory for your queue");
 }

@@ -94,6 +94,8 @@ void answer_err_in_order(struct core *c, struct session *s, uint64_t id, enum wi
                 return;
         }
         struct msg *note = message_encode(&bytes, &m) < 0 ? NULL : msg_new(bytes.data, bytes.len);
+        if (note)
+                note->request = id;
         if (!note || queue_push(c, s, note, NULL) < 0)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for an answer");
         else if (has_too_many(c, s))

@@ -6,31 +6,47 @@
 /* What is summed up over all sessions, to be compared with the core's own counts. */
 struct sums {
         size_t sessions, unready, ghosts, subs, requests, timers;
-        uint64_t queued, queued_bytes, parked, parked_bytes;
+        uint64_t queued, queued_bytes, parked, parked_bytes, placed, flight_fds, spooled;
 };
 
 /* ------------------------------------------------------------------ queue */
 
 static const char *check_queue(const struct core *c, const struct session *s, struct sums *sums)
 {
-        uint64_t bytes = 0, messages = 0, notes = 0;
+        uint64_t bytes = 0, messages = 0, notes = 0, fds = 0, placed = 0, n_placed = 0, n_gaps = 0;
 
         list_for_each (link, &s->queue) {
                 const struct entry *e = list_entry(link, struct entry, link);
+                n_gaps += !e->msg;
+                if (!e->msg)
+                        continue;
                 bytes += e->msg->len;
                 messages += e->msg->n_frames;
                 notes += e->msg->n_frames ? 0 : e->msg->len;
+                fds += e->msg->n_fds;
+                placed += e->msg->placed;
+                n_placed += e->msg->placed > 0;
         }
         if (bytes != s->queue_bytes || messages != s->queue_messages || notes != s->note_bytes)
                 return "queue_bytes, queue_messages or note_bytes is not the sum of the queue";
-        if (!queue_is_low(c, s) && s->state == SESSION_OPEN && !s->stall.node.place)
-                return "a session above low water that nobody watches";
-        if (queue_is_low(c, s) && s->stall.node.place)
+        if (fds != s->queue_fds || placed != s->placed_bytes || n_placed != s->n_placed ||
+                n_gaps != s->n_gaps)
+                return "queue_fds, placed_bytes, n_placed or n_gaps is not the sum of the queue";
+        const struct list *first = list_first(&s->queue);
+        const struct entry *e = first ? list_entry(first, struct entry, link) : NULL;
+        if (s->is_chunking && (!e || !e->msg || !out_is_chunked(s, e)))
+                return "chunks of nothing";
+        if (!s->is_chunking && s->chunked)
+                return "chunks that were not forgotten";
+        if (queue_is_watched(c, s) && s->state == SESSION_OPEN && !s->stall.node.place)
+                return "a session above low water, or waited for, that nobody watches";
+        if (!queue_is_watched(c, s) && s->stall.node.place)
                 return "a session at low water that is watched";
         if (s->state >= SESSION_ENDING && !list_is_empty(&s->queue))
                 return "an ended session with a queue";
         sums->queued += messages;
         sums->queued_bytes += bytes;
+        sums->placed += placed;
         return NULL;
 }
 
@@ -49,6 +65,28 @@ static const char *check_waiters(const struct session *s)
                 if (list_first(&p->owner->publisher->parked) != &p->owner->link)
                         return "a pending of a publication whose turn has not come";
         }
+        return NULL;
+}
+
+/* ------------------------------------------------- descriptors, and uploads */
+
+static const char *check_flight(const struct session *s, struct sums *sums)
+{
+        const struct flight_window *f = &s->flight;
+        uint32_t n_fds = 0;
+
+        for (uint32_t i = 0; i < f->n; i++)
+                n_fds += f->packets[(f->first + i) % WIRE_FD_PACKETS];
+        if (n_fds != f->n_fds || f->n > WIRE_FD_PACKETS)
+                return "n_fds is not the sum of the packets under way";
+        if (s->state < SESSION_ENDING && list_is_linked(&f->flying) != (f->n > 0))
+                return "a session with descriptors under way that is not known for it";
+        if (f->is_held && s->state < SESSION_ENDING && !list_is_linked(&f->waits))
+                return "held back, and nobody will try again";
+        sums->flight_fds += n_fds;
+        if (s->upload && s->state != SESSION_OPEN)
+                return "an upload of a session that has left";
+        sums->spooled += s->upload ? s->upload->kept : 0;
         return NULL;
 }
 
@@ -101,8 +139,9 @@ static const char *check_parked(const struct session *s, struct sums *sums)
                 return "a first parked publication that waits for nobody";
         if (bytes != s->parked_bytes)
                 return "parked_bytes is not the sum of what is parked";
-        if (s->window_used < s->owed + bytes)
-                return "more owed and parked than was published";
+        uint64_t taken = s->owed + bytes + (s->upload ? s->upload->cost : 0);
+        if (s->state == SESSION_OPEN ? s->window_used != taken : s->window_used < taken)
+                return "the window is not what is owed, parked and on its way in";
         sums->parked_bytes += bytes;
         return NULL;
 }
@@ -210,6 +249,8 @@ static const char *check_session(const struct core *c, const struct session *s, 
         const char *why = check_queue(c, s, sums);
 
         if (!why)
+                why = check_flight(s, sums);
+        if (!why)
                 why = check_waiters(s);
         if (!why)
                 why = check_parked(s, sums);
@@ -264,6 +305,21 @@ static const char *check_ghosts(const struct core *c, struct sums *sums)
         return NULL;
 }
 
+/* The silent first: flight_tick looks no further than the first that is not. */
+static const char *check_flying(const struct core *c)
+{
+        uint64_t since_ns = 0;
+
+        list_for_each (link, &c->flying) {
+                const struct flight_window *f =
+                        &list_entry(link, struct session, flight.flying)->flight;
+                if (f->since_ns < since_ns)
+                        return "descriptors under way are not in the order of their age";
+                since_ns = f->since_ns;
+        }
+        return NULL;
+}
+
 static const char *compare(const struct core *c, const struct sums *sums)
 {
         if (sums->sessions != c->n_sessions || sums->unready != c->n_unready)
@@ -274,7 +330,16 @@ static const char *compare(const struct core *c, const struct sums *sums)
                 return "n_subs is not the sum of the sessions'";
         if (sums->requests != c->requests.n)
                 return "requests of nobody";
-        if (sums->timers != c->timers.n)
+        if (sums->placed != c->count.placed_bytes || sums->spooled != c->count.spool_bytes)
+                return "placed_bytes or spool_bytes is not the sum of the sessions'";
+        if (c->count.held_fds > c->config.limits.held_fds ||
+                c->count.spool_bytes > c->config.limits.spool_bytes)
+                return "more is held or collected than allowed";
+        if (sums->flight_fds != c->flight_fds)
+                return "flight_fds is not the sum of the sessions'";
+        if (!list_is_empty(&c->fd_waiters) && !c->flight_timer.node.place)
+                return "sessions wait for descriptors and nobody looks after them";
+        if (sums->timers + (c->flight_timer.node.place > 0) != c->timers.n)
                 return "deadlines of nobody";
         if (sums->queued != c->count.queued || sums->queued_bytes != c->count.queued_bytes)
                 return "count.queued is not the sum of the queues";
@@ -296,6 +361,10 @@ const char *core_check(const struct core *c)
                 why = check_index(c);
         if (!why)
                 why = compare(c, &sums);
+        if (!why)
+                why = check_held_fds(c);
+        if (!why)
+                why = check_flying(c);
         if (!why && !list_is_empty(&c->runnable))
                 why = "a runnable publisher was left behind";
         if (!why && !list_is_empty(&c->ended))

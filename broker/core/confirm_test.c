@@ -115,7 +115,8 @@ TEST(what_breaks_the_rules_is_told_and_dropped)
                 {"95 10 00 a1 61 81 a1 6b 90 c4 00", WIRE_CODE_BAD_HEADERS},
                 {"95 10 00 a1 24 80 c4 00", WIRE_CODE_REFUSED},
                 {"95 10 00 a4 24 73 79 73 80 c4 00", WIRE_CODE_REFUSED},
-                {"95 11 00 a1 61 80 00", WIRE_CODE_UNSUPPORTED},
+                {"95 11 00 a2 61 2e 80 00 92 13 00", WIRE_CODE_BAD_TOPIC}, /* in chunks */
+                {"95 11 00 a1 61 80 ce ff ff ff ff 92 13 01", WIRE_CODE_LIMIT},
         };
         struct fake f;
         fake_init(&f);
@@ -171,16 +172,36 @@ TEST(the_rest_of_a_chunked_payload_is_skipped)
 
         fake_sub(sub, 1, ">");
         say_ingress(pub, WIRE_INGRESS_CONFIRM, 3);
-        say_bytes(pub, "95 11 00 a1 61 80 00");
+        say_bytes(pub, "95 11 00 a1 2a 80 00");
         say_bytes(pub, "92 12 c4 02 01 02");
         fake_go(pub);
         say_bytes(pub, "92 13 00");
         say_ingress(pub, WIRE_INGRESS_CONFIRM, 4);
         say_pub(pub, "a", "x");
         fake_go(pub);
-        expect_err(pub, 3, WIRE_CODE_UNSUPPORTED);
+        expect_err(pub, 3, WIRE_CODE_BAD_TOPIC);
         expect_ok(pub, 4, 1);
         expect_pub(sub, "a", "x");
+        fake_deinit(&f);
+}
+
+/* The frames before the offending one stand: the last id there is has been used, the next is none.
+ */
+TEST(a_publication_before_one_without_a_valid_id_is_answered)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "a");
+        say_ingress(pub, WIRE_INGRESS_CONFIRM, INT64_MAX);
+        say_pub(pub, "a", "1");
+        say_pub(pub, "a", "2");
+        fake_go(pub);
+        expect_ok(pub, INT64_MAX, 1);
+        expect_bye(pub, WIRE_CODE_PROTOCOL);
+        expect_pub(sub, "a", "1");
+        expect_nothing(sub);
         fake_deinit(&f);
 }
 
@@ -207,7 +228,7 @@ TEST(credit_comes_back_before_half_the_window_is_owed)
 TEST(what_is_refused_gets_its_window_back_too)
 {
         static const char *const bad[] = {"95 10 00 a0 80 c4 00", "95 10 00 a1 61 81 01 02 c4 00",
-                "95 10 00 a1 24 80 c4 00", "95 11 00 a1 61 80 00", "92 12 c4 02 01 02", "92 13 00",
+                "95 10 00 a1 24 80 c4 00", "95 11 00 a1 2a 80 00 92 12 c4 02 01 02 92 13 00",
                 "93 14 02 00 95 10 00 a1 61 80 c4 00", "92 16 01 95 10 00 a0 80 c4 00"};
         struct fake f;
         fake_init_with(&f, "window_bytes=262144");

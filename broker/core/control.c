@@ -17,7 +17,6 @@ static const struct {
 } constants[] = {
         {"packet_bytes", WIRE_PACKET_BYTES},
         {"frame_bytes", WIRE_FRAME_BYTES},
-        {"payload_bytes", WIRE_FRAME_BYTES},
         {"topic_bytes", WIRE_TOPIC_BYTES},
         {"topic_tokens", WIRE_TOPIC_TOKENS},
         {"header_entries", WIRE_HEADER_ENTRIES},
@@ -196,6 +195,8 @@ static void control_cancel(struct core *c, struct session *s, uint64_t id)
 
         if (r)
                 request_end(c, r, WIRE_CODE_CANCELLED, "", "cancelled");
+        else
+                upload_cancel(c, s, id);
 }
 
 void control_input(struct core *c, struct session *s, const struct message *m)
@@ -217,7 +218,11 @@ void control_input(struct core *c, struct session *s, const struct message *m)
                 session_leave(c, s);
                 break;
         case WIRE_CREDIT:
-                if (m->credit.what != WIRE_CREDIT_SUB && m->credit.what != WIRE_CREDIT_FDS)
+                if (m->credit.amount > INT64_MAX)
+                        session_end(c, s, WIRE_CODE_PROTOCOL, "more credit than there can be");
+                else if (m->credit.what == WIRE_CREDIT_FDS)
+                        flight_credit(c, s, m->credit.amount);
+                else if (m->credit.what != WIRE_CREDIT_SUB)
                         session_end(c, s, WIRE_CODE_PROTOCOL, "no such credit");
                 break;
         case WIRE_PONG:

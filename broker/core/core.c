@@ -18,6 +18,9 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         list_init(&c->ghosts);
         list_init(&c->runnable);
         list_init(&c->ended);
+        list_init(&c->flying);
+        list_init(&c->fd_waiters);
+        c->flight_timer.kind = TIMER_FLIGHT;
         list_init(&c->spare);
         list_init(&c->route_order);
         *ret_core = c;
@@ -72,6 +75,13 @@ bool core_is_ending(struct core *c, struct session_id id)
         return s && s->state == SESSION_ENDING;
 }
 
+bool core_may_send_fds(struct core *c, struct session_id id)
+{
+        const struct session *s = session_find(c, id);
+
+        return s && s->state == SESSION_OPEN && (s->rights & (WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD));
+}
+
 bool core_is_over(struct core *c, struct session_id id)
 {
         const struct session *s = session_find(c, id);
@@ -109,6 +119,9 @@ static void fire(struct core *c, struct timer *t)
         case TIMER_REQUEST:
                 request_end(c, container_of(t, struct request, timer), WIRE_CODE_TIMEOUT, "",
                         "no reply in time");
+                break;
+        case TIMER_FLIGHT:
+                flight_tick(c);
                 break;
         }
 }

@@ -37,6 +37,7 @@ struct core_peer {
 struct core_limits {
         uint64_t window_bytes, queue_bytes, queue_messages, control_bytes;
         uint64_t sessions, unready, subscriptions, requests, routes, match_nodes;
+        uint64_t payload_bytes, placed_bytes, spool_bytes, queue_fds, held_fds, flight_fds;
         uint64_t stall_ms, handshake_ms, drain_ms;
 };
 
@@ -55,6 +56,18 @@ BT_MUST int core_limits_set(
 /* core_limits_name returns the i-th name, NULL behind the last: for messages. */
 const char *core_limits_name(size_t i);
 
+/* Where the bytes of a chunked publication are kept until it is whole: the shell's memory files.
+ * The one place where the core asks instead of being asked: leaf calls, that do not come back. */
+struct core_store {
+        /* Appends to the file *fd, or to a new one if that is -1. Returns 0 · -errno. */
+        int (*append)(void *arg, int *fd, const void *data, size_t len);
+        /* Makes it final; receivers with WIRE_FEATURE_MEMFD may be handed it. Returns 0 · -errno.
+         */
+        int (*seal)(void *arg, int fd);
+        void (*drop)(void *arg, int fd);
+        void *arg;
+};
+
 struct core_config {
         uint64_t seed; /* random: keeps strangers from choosing hash collisions */
         uint8_t instance[WIRE_INSTANCE_BYTES]; /* random: names this run of the broker */
@@ -62,6 +75,8 @@ struct core_config {
         struct core_peer self;                 /* this process; its uid and root may use the bus */
         uint64_t rights;                       /* what those get, enum wire_right */
         uint64_t features;                     /* enum wire_feature */
+        struct core_store store;
+        struct graveyard *yard; /* where descriptors are laid; outlives the core */
         struct core_limits limits;
 };
 
@@ -77,15 +92,29 @@ struct core *core_free(struct core *core);
 BT_MUST int core_open(struct core *core, const struct core_peer *peer, uint64_t now_ns,
         struct session_id *ret_id);
 
-/* core_input takes in one packet of `len` >= 1 bytes. Whatever is wrong with it is answered to its
- * sender; that is no failure of this call.
- *
- * fds     the descriptors that came with it, or NULL; owned by the core from now on. */
-void core_input(struct core *core, struct session_id id, const void *packet, size_t len,
-        struct fdset *fds, uint64_t now_ns);
+/* One packet that came. */
+struct core_arrival {
+        const void *data; /* [len], len >= 1; borrowed */
+        size_t len;
+        struct fdset *fds;     /* what came with it, or NULL; the core's from now on */
+        uint64_t sealed_bytes; /* size of the last of them if it is a sealed memory file, else 0 */
+};
 
-/* core_violation ends a session whose transport broke a rule (a truncated packet). */
-void core_violation(struct core *core, struct session_id id, const char *text, uint64_t now_ns);
+/* core_input takes in one packet. Whatever is wrong with it is answered to its sender; that is no
+ * failure of this call. */
+void core_input(struct core *core, struct session_id id, const struct core_arrival *arrival,
+        uint64_t now_ns);
+
+/* core_datagram takes in one packet that came without a connection (PROTOCOL.md part 10); `len` 0:
+ * one that was no packet. Nothing is answered: what is wrong with it is counted.
+ * Returns true if it was published. */
+bool core_datagram(struct core *core, const struct core_peer *sender, const void *packet,
+        size_t len, uint64_t now_ns);
+
+/* core_end ends a session for what the shell knows about it (a truncated packet, no credentials):
+ * it is told BYE(code, text). */
+void core_end(struct core *core, struct session_id id, enum wire_code code, const char *text,
+        uint64_t now_ns);
 
 /* core_close: the connection is gone, all that had arrived was given to core_input. */
 void core_close(struct core *core, struct session_id id, uint64_t now_ns);
@@ -99,7 +128,14 @@ struct core_packet {
         const struct iovec *iov; /* [n_iov] */
         size_t n_iov;
         size_t len;
-        const struct fdset *fds; /* NULL: none */
+        const int *fds; /* [n_fds] */
+        size_t n_fds;
+        /* Before it is sent, `fill_len` bytes of the file `fill_fd`, from offset `fill_at` on, must
+         * be read to `fill`, to which an iov points. 0: nothing. */
+        uint8_t *fill;
+        size_t fill_len;
+        int fill_fd;
+        uint64_t fill_at;
 };
 
 /* core_out_build makes the next packet for a session. Returns true, or false if there is nothing to
@@ -109,13 +145,19 @@ bool core_out_build(struct core *core, struct session_id id, struct core_packet 
 enum core_out {
         CORE_OUT_SENT,   /* the kernel took it */
         CORE_OUT_FULL,   /* it would not now: core_writable says when to try again */
-        CORE_OUT_NO_FDS, /* not with its descriptors: it goes without them, and says how many */
+        CORE_OUT_NO_FDS, /* this receiver takes no descriptors: it goes without, and says how many
+                          */
+        CORE_OUT_SCARCE, /* too many descriptors are under way: it waits until there are fewer */
+        CORE_OUT_UNREADABLE, /* `fill` could not be read: the receiver is told of a gap */
 };
 
 void core_out_done(struct core *core, struct session_id id, enum core_out how, uint64_t now_ns);
 
 /* core_writable: the socket has room again. */
 void core_writable(struct core *core, struct session_id id);
+
+/* core_may_send_fds: this session has a right for which its socket must let descriptors in. */
+bool core_may_send_fds(struct core *core, struct session_id id);
 
 /* core_is_over: the session has said BYE and all of it is sent (or never will be): close it. */
 bool core_is_over(struct core *core, struct session_id id);

@@ -4,11 +4,14 @@
  * still take. */
 #include "broker/core/fake.h"
 
+#include "proto/base/memfile.h"
 #include "tests/harness/test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BYE_ROOM_BYTES = 8192 };
 
@@ -35,6 +38,29 @@ void fake_check(const struct fake *f)
 
 /* ------------------------------------------------------------------- life */
 
+static int store_append(void *arg, int *fd, const void *data, size_t len)
+{
+        struct fake *f = arg;
+
+        if (f->append_fails)
+                return -ENOSPC;
+        int r = *fd < 0 ? memfile_new(fd) : 0;
+        return r < 0 ? r : memfile_append(*fd, data, len);
+}
+
+static int store_seal(void *arg, int fd)
+{
+        struct fake *f = arg;
+
+        return f->seal_fails ? -EIO : memfile_seal(fd);
+}
+
+static void store_drop(void *arg, int fd)
+{
+        (void)arg;
+        close(fd);
+}
+
 static void set_limits(struct core_limits *limits, const char *text)
 {
         char name[32];
@@ -55,10 +81,13 @@ void fake_init_with(struct fake *f, const char *limits)
                         .instance = "fake-instance-01",
                         .name = "baton test",
                         .self = {.pid = 1, .uid = 1000, .gid = 1000},
-                        .rights = 0xff},
+                        .rights = 0xff,
+                        .features = WIRE_FEATURE_MEMFD},
         };
 
         *f = fresh;
+        f->config.yard = &f->yard;
+        f->config.store = (struct core_store){store_append, store_seal, store_drop, f};
         core_limits_default(&f->config.limits);
         set_limits(&f->config.limits, limits);
         CHECK_EQ(core_new(&f->config, f->now_ns, &f->core), 0);
@@ -79,13 +108,14 @@ static void free_client(struct client *c)
 {
         fake_forget(c);
         buf_deinit(&c->packet);
+        buf_deinit(&c->coming.whole);
         free(c);
 }
 
 void fake_deinit(struct fake *f)
 {
         f->core = core_free(f->core);
-        fdset_bury(graveyard_take(&f->yard));
+        fake_bury(f);
         for (size_t i = 0; i < f->n_clients; i++)
                 free_client(f->clients[i]);
         free(f->clients);
@@ -126,22 +156,35 @@ struct client *fake_connect(struct fake *f)
         return fake_connect_as(f, &peer);
 }
 
-struct client *fake_open_named(struct fake *f, const char *name)
+static struct client *open_as(struct fake *f, const char *name, uint64_t features)
 {
         struct client *c = fake_connect(f);
 
         if (c->is_gone)
                 return c;
-        say_hello(c, name);
+        say(c, &(struct message){.type = WIRE_HELLO,
+                       .hello = {.version = WIRE_VERSION,
+                               .name = {(const uint8_t *)name, strlen(name)},
+                               .features = features}});
         fake_go(c);
         if (!f->inside)
                 expect(c, WIRE_WELCOME);
         return c;
 }
 
+struct client *fake_open_named(struct fake *f, const char *name)
+{
+        return open_as(f, name, 0);
+}
+
 struct client *fake_open(struct fake *f)
 {
-        return fake_open_named(f, "client");
+        return open_as(f, "client", 0);
+}
+
+struct client *fake_open_memfd(struct fake *f)
+{
+        return open_as(f, "memfd", WIRE_FEATURE_MEMFD);
 }
 
 void fake_close(struct client *c)
@@ -159,6 +202,15 @@ void fake_close(struct client *c)
 
 /* ------------------------------------------------------------------ input */
 
+/* As the shell finds out. */
+static uint64_t sealed_bytes(const struct fdset *fds)
+{
+        size_t n = fdset_n(fds);
+        uint64_t size = 0;
+
+        return n && memfile_sealed_size(fdset_fds(fds)[n - 1], &size) == 0 ? size : 0;
+}
+
 void fake_feed_fds(struct client *c, struct fdset *fds)
 {
         struct fake *f = c->fake;
@@ -170,7 +222,10 @@ void fake_feed_fds(struct client *c, struct fdset *fds)
         memcpy(exact, c->packet.data, len);
         buf_clear(&c->packet);
         enter(f);
-        core_input(f->core, c->id, exact, len, fds, f->now_ns);
+        core_input(f->core, c->id,
+                &(struct core_arrival){
+                        .data = exact, .len = len, .fds = fds, .sealed_bytes = sealed_bytes(fds)},
+                f->now_ns);
         leave(f);
         memset(exact, 0xc1, len);
         free(exact);
@@ -210,106 +265,12 @@ void fake_room(struct client *c, size_t bytes)
 
 /* ----------------------------------------------------------------- output */
 
-static void record(struct client *c, struct got got, const struct frame *frame)
-{
-        struct got *g = calloc(1, sizeof(*g) + frame->len + 1);
-        struct frame copy;
-        const uint8_t *at;
-
-        if (!g)
-                abort();
-        *g = got;
-        g->packet = c->n_packets;
-        g->len = frame->len;
-        memcpy(g->bytes, frame->data, frame->len);
-        at = g->bytes;
-        CHECK_EQ(scan_frame(&at, g->bytes + g->len, &copy), 0);
-        CHECK_EQ(message_decode(&copy, &g->m), 0);
-        if (c->last)
-                c->last->next = g;
-        else
-                c->first = g;
-        c->last = g;
-}
-
-/* A packet as it is read. */
-struct reading {
-        struct client *client;
-        const struct fdset *fds;
-        bool has_delivery, is_first; /* behind a DELIVERY */
-        struct msg_delivery delivery;
-        size_t n_pubs, n_others;
-};
-
-static void read_pub(struct reading *r, const struct frame *frame)
-{
-        struct client *c = r->client;
-        struct msg_pub pub;
-
-        CHECK(r->has_delivery);
-        CHECK_EQ(message_decode_pub(frame, &pub), 0);
-        CHECK_EQ(r->delivery.seq, c->last_seq + 1);
-        CHECK_EQ(pub.n_fds - r->delivery.withheld, fdset_n(r->fds));
-        record(c,
-                (struct got){
-                        .leads = r->is_first,
-                        .delivery = r->delivery,
-                        .n_fds = fdset_n(r->fds),
-                        .fd = r->fds ? fdset_fds(r->fds)[0] : -1,
-                },
-                frame);
-        c->last_seq = r->delivery.seq++;
-        r->is_first = false;
-        r->n_pubs++;
-}
-
-static void read_other(struct reading *r, const struct frame *frame)
-{
-        struct client *c = r->client;
-        struct message m;
-
-        CHECK_EQ(message_decode(frame, &m), 0);
-        r->n_others++;
-        if (m.type == WIRE_WELCOME) {
-                c->number = m.welcome.session;
-                c->window = m.welcome.window;
-        }
-        if (m.type == WIRE_CREDIT) {
-                CHECK_EQ(m.credit.what, WIRE_CREDIT_PUBLISH);
-                c->credited += m.credit.amount;
-                c->n_credits++;
-                return;
-        }
-        record(c, (struct got){.fd = -1}, frame);
-}
-
-static void read_packet(struct client *c, const uint8_t *at, size_t len, const struct fdset *fds)
-{
-        struct reading r = {.client = c, .fds = fds};
-        const uint8_t *end = at + len;
-        struct frame frame;
-
-        CHECK(len > 0 && len <= WIRE_PACKET_BYTES);
-        c->n_packets++;
-        while (at < end) {
-                CHECK_EQ(scan_frame(&at, end, &frame), 0);
-                if (frame.type == WIRE_DELIVERY) {
-                        CHECK_EQ(message_decode_delivery(&frame, &r.delivery), 0);
-                        CHECK(!r.is_first); /* the one before had its publication */
-                        r.has_delivery = r.is_first = true;
-                } else if (frame.type == WIRE_PUB) {
-                        read_pub(&r, &frame);
-                } else {
-                        read_other(&r, &frame);
-                }
-        }
-        CHECK(!r.is_first);
-        if (fds)
-                CHECK(r.n_pubs == 1 && r.n_others == 0);
-}
-
 static void take_packet(struct client *c, const struct core_packet *packet)
 {
+        if (packet->fill_len)
+                CHECK_EQ(memfile_read(
+                                 packet->fill_fd, packet->fill_at, packet->fill, packet->fill_len),
+                        0);
         uint8_t *bytes = malloc(packet->len);
         size_t len = 0;
 
@@ -320,14 +281,20 @@ static void take_packet(struct client *c, const struct core_packet *packet)
                 len += packet->iov[i].iov_len;
         }
         CHECK_EQ(len, packet->len);
-        read_packet(c, bytes, len, packet->fds);
+        fake_read(c, bytes, len, packet->fds, packet->n_fds);
         free(bytes);
 }
 
 static enum core_out send_packet(struct client *c, const struct core_packet *packet)
 {
-        if (packet->fds && c->takes_no_fds)
+        const struct fake *f = c->fake;
+
+        if (packet->n_fds && c->takes_no_fds)
                 return CORE_OUT_NO_FDS;
+        if (packet->n_fds && f->scarce)
+                return CORE_OUT_SCARCE;
+        if (packet->fill_len && c->reads_nothing)
+                return CORE_OUT_UNREADABLE;
         if (packet->len > c->room)
                 return CORE_OUT_FULL;
         if (c->room != SIZE_MAX)

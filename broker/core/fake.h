@@ -17,6 +17,7 @@
 #define BATON_BROKER_CORE_FAKE_H
 
 #include "broker/core/core.h"
+#include "proto/wire/limits.h"
 #include "proto/wire/message.h"
 
 struct fake;
@@ -29,9 +30,21 @@ struct got {
         struct message m;             /* its slices point into `bytes` */
         struct msg_delivery delivery; /* PUB: the one in force; `seq` is this publication's own */
         size_t n_fds;
-        int fd; /* the first of them, borrowed; -1: none */
+        int fd, last_fd;  /* the first and the last of them, borrowed; -1: none */
+        struct buf whole; /* END: all that came in chunks; `delivery` and descriptors are BEGIN's */
+        size_t n_chunks;
         size_t len;
         uint8_t bytes[]; /* [len], and a NUL, so that a payload may be read as text */
+};
+
+/* What BEGIN came with, and the chunks so far. */
+struct coming {
+        struct msg_delivery delivery;
+        size_t n_fds;
+        int fd, last_fd;
+        struct buf whole;
+        size_t n_chunks;
+        uint64_t left;
 };
 
 struct client {
@@ -41,6 +54,11 @@ struct client {
         size_t room;  /* bytes that its socket takes; SIZE_MAX: any number */
         bool is_full; /* it has refused a packet since */
         bool takes_no_fds;
+        bool reads_nothing; /* the shell cannot read what goes to it in chunks */
+        bool is_chunked;    /* between BEGIN and END */
+        struct coming coming;
+        /* Packets with descriptors that came and are not credited; how many each had. */
+        size_t flying[WIRE_FD_PACKETS], n_flying;
         struct buf packet; /* under construction: say_... */
         uint64_t number;   /* as WELCOME said */
         uint64_t window;   /* likewise */
@@ -54,6 +72,8 @@ struct fake {
         struct core_config config;
         struct graveyard yard;
         uint64_t now_ns;
+        bool scarce;                    /* the kernel takes no descriptors now */
+        bool append_fails, seal_fails;  /* no room for chunked payloads */
         void (*inside)(bool is_inside); /* told around every call of the core; NULL: nobody */
         size_t n_clients, cap;
         struct client **clients;
@@ -72,6 +92,10 @@ struct client *fake_connect(struct fake *f);
 struct client *fake_connect_as(struct fake *f, const struct core_peer *peer);
 struct client *fake_open(struct fake *f);
 struct client *fake_open_named(struct fake *f, const char *name);
+struct client *fake_open_memfd(struct fake *f); /* one that takes placed payloads */
+
+/* fake_read decodes a packet into records: for fake.c. */
+void fake_read(struct client *c, const uint8_t *at, size_t len, const int *fds, size_t n_fds);
 
 /* fake_close: the client's connection is gone. */
 void fake_close(struct client *c);
@@ -91,6 +115,16 @@ void say_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id);
 void say_number(struct client *c, enum wire_type type, uint64_t number);
 void say_bye(struct client *c);
 
+/* Publications with descriptors, and large ones (fake_large.c). Of a placed one `n_fds` counts what
+ * holds the payload too. */
+void say_fds(struct client *c, const char *topic, uint32_t n_fds, const char *payload);
+void say_placed(struct client *c, const char *topic, uint32_t n_fds, uint64_t size);
+void say_begin(struct client *c, const char *topic, uint32_t n_fds, uint64_t size);
+void say_chunk(struct client *c, const void *data, size_t len);
+void say_end(struct client *c, uint64_t status);
+/* `amount` packets with descriptors have been received. */
+void say_credit(struct client *c, uint64_t amount);
+
 /* fake_feed sends the packet under construction; fake_go flushes everybody then. */
 void fake_feed(struct client *c);
 void fake_feed_fds(struct client *c, struct fdset *fds);
@@ -104,6 +138,9 @@ void fake_room(struct client *c, size_t bytes);
 /* fake_sub subscribes, with the next id, and checks the OK. */
 void fake_sub(struct client *c, uint32_t sub, const char *filter);
 
+/* fake_sub_fds: with descriptors. */
+void fake_sub_fds(struct client *c, uint32_t sub, const char *filter, uint64_t max_fds);
+
 /* fake_pub sends one publication alone and flushes. */
 void fake_pub(struct client *c, const char *topic, const char *payload);
 
@@ -114,6 +151,26 @@ void fake_confirmed(struct client *c, uint64_t id, const char *topic, const char
 uint64_t fake_ask(
         struct client *c, uint64_t id, uint64_t timeout_ms, const char *topic, struct client *by);
 void fake_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id, const char *payload);
+
+/* A payload that can be told from others: fake_pattern writes its bytes from `at` on. */
+void fake_pattern(uint64_t seed, uint64_t at, uint8_t *to, size_t n);
+
+/* fake_fds makes `n` descriptors, fake_placed_fds `n` and behind them a sealed memory file with a
+ * pattern. They are buried in the fake's yard; fake_bury closes what is there. */
+struct fdset *fake_fds(struct fake *f, size_t n);
+struct fdset *fake_placed_fds(struct fake *f, size_t n, uint64_t seed, uint64_t size);
+int fake_memfile(uint64_t seed, uint64_t size); /* not sealed */
+void fake_bury(struct fake *f);
+
+/* fake_send sends the packet under construction with `n` descriptors, fake_placed one placed
+ * publication, and flush. fake_chunks says a pattern in chunks of `piece` bytes, and feeds the
+ * packets as they get full; BEGIN and END are the caller's. */
+void fake_send(struct client *c, size_t n);
+void fake_placed(struct client *c, const char *topic, uint64_t seed, uint64_t size);
+void fake_chunks(struct client *c, uint64_t seed, uint64_t size, size_t piece);
+
+/* fake_close_all closes everybody and checks that all accounts are empty then. */
+void fake_close_all(struct fake *f);
 
 /* fake_tick moves time on. */
 void fake_tick(struct fake *f, uint64_t ms);
@@ -139,6 +196,14 @@ struct got *fake_expect_err(
 struct got *fake_expect_bye(struct client *c, enum wire_code code, const char *file, int line);
 struct got *fake_expect_pub(
         struct client *c, const char *topic, const char *payload, const char *file, int line);
+/* One with a pattern for payload, in whichever way it came; of chunks the record is END's. */
+struct got *fake_expect_large(struct client *c, const char *topic, uint64_t seed, uint64_t size,
+        const char *file, int line);
+/* END, behind a BEGIN that was taken already. */
+struct got *fake_expect_end(
+        struct client *c, uint64_t seed, uint64_t size, const char *file, int line);
+struct got *fake_expect_gap(struct client *c, uint64_t sub, uint64_t count, uint64_t reason,
+        uint64_t seq, const char *file, int line);
 void fake_expect_nothing(struct client *c, const char *file, int line);
 
 #define expect(c, type)                fake_expect(c, type, __FILE__, __LINE__)
@@ -148,6 +213,11 @@ void fake_expect_nothing(struct client *c, const char *file, int line);
 /* The session is told why and is closed. */
 #define expect_bye(c, code)           fake_expect_bye(c, code, __FILE__, __LINE__)
 #define expect_pub(c, topic, payload) fake_expect_pub(c, topic, payload, __FILE__, __LINE__)
-#define expect_nothing(c)             fake_expect_nothing(c, __FILE__, __LINE__)
+#define expect_large(c, topic, seed, size) \
+        fake_expect_large(c, topic, seed, size, __FILE__, __LINE__)
+#define expect_end(c, seed, size) fake_expect_end(c, seed, size, __FILE__, __LINE__)
+#define expect_gap(c, sub, count, reason, seq) \
+        fake_expect_gap(c, sub, count, reason, seq, __FILE__, __LINE__)
+#define expect_nothing(c) fake_expect_nothing(c, __FILE__, __LINE__)
 
 #endif

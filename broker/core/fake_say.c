@@ -154,6 +154,8 @@ void fake_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id, c
 
 struct got *fake_next(struct client *c)
 {
+        if (c->current)
+                buf_deinit(&c->current->whole);
         free(c->current);
         c->current = c->first;
         if (c->first)

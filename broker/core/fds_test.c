@@ -1,65 +1,19 @@
 /* Descriptors: with their publication, to whoever takes them, and never lost. */
 #include "broker/core/fake.h"
-#include "proto/wire/limits.h"
 #include "tests/harness/test.h"
-
-#include <fcntl.h>
-#include <unistd.h>
-
-/* `n` fresh descriptors in a set that is buried in the fake's yard. */
-static struct fdset *some_fds(struct fake *f, size_t n)
-{
-        int fds[FDSET_MAX];
-        struct fdset *set = NULL;
-
-        for (size_t i = 0; i < n; i++)
-                fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        CHECK_EQ(fdset_new_take(fds, n, &f->yard, &set), 0);
-        return set;
-}
-
-static void bury(struct fake *f)
-{
-        fdset_bury(graveyard_take(&f->yard));
-}
-
-static void say_fd_pub(struct client *c, const char *topic, uint32_t n_fds)
-{
-        say(c, &(struct message){.type = WIRE_PUB,
-                       .pub = {.n_fds = n_fds,
-                               .topic = {(const uint8_t *)topic, 1},
-                               .payload = {(const uint8_t *)"fd", 2}}});
-}
-
-static void sub_fds(struct client *c, uint32_t sub, const char *filter, uint64_t max_fds)
-{
-        say(c, &(struct message){.type = WIRE_SUB,
-                       .sub = {.id = ++c->last_id,
-                               .sub = sub,
-                               .filter = {(const uint8_t *)filter, 1},
-                               .max_fds = max_fds}});
-        fake_go(c);
-        expect_ok(c, c->last_id, 0);
-}
-
-static void send_fds(struct client *c, size_t n)
-{
-        fake_feed_fds(c, some_fds(c->fake, n));
-        fake_flush(c->fake);
-}
 
 TEST(descriptors_go_to_all_that_take_them)
 {
         struct fake f;
         fake_init(&f);
         struct client *pub = fake_open(&f), *a = fake_open(&f), *b = fake_open(&f);
-        struct fdset *fds = some_fds(&f, 2);
+        struct fdset *fds = fake_fds(&f, 2);
         int first = fdset_fds(fds)[0];
 
-        sub_fds(a, 1, "t", 2);
-        sub_fds(b, 1, "*", 16);
+        fake_sub_fds(a, 1, "t", 2);
+        fake_sub_fds(b, 1, "*", 16);
         say_ingress(pub, WIRE_INGRESS_CONFIRM, 1);
-        say_fd_pub(pub, "t", 2);
+        say_fds(pub, "t", 2, "fd");
         fake_feed_fds(pub, fds);
         fake_flush(&f);
         expect_ok(pub, 1, 2);
@@ -69,7 +23,7 @@ TEST(descriptors_go_to_all_that_take_them)
                 CHECK_EQ(g->fd, first);
                 CHECK_EQ(g->delivery.withheld, 0);
         }
-        bury(&f); /* the last reference went with the second packet: the harness counts */
+        fake_bury(&f); /* the last reference went with the second packet: the harness counts */
         fake_deinit(&f);
 }
 
@@ -81,11 +35,11 @@ TEST(more_than_a_receiver_takes_are_withheld_as_a_whole)
                       *most = fake_open(&f);
 
         fake_sub(none, 1, "t");
-        sub_fds(one, 1, "t", 1);
-        sub_fds(most, 1, "t", 1);
-        sub_fds(most, 2, "*", 3); /* of several, the largest counts */
-        say_fd_pub(pub, "t", 3);
-        send_fds(pub, 3);
+        fake_sub_fds(one, 1, "t", 1);
+        fake_sub_fds(most, 1, "t", 1);
+        fake_sub_fds(most, 2, "*", 3); /* of several, the largest counts */
+        say_fds(pub, "t", 3, "fd");
+        fake_send(pub, 3);
         CHECK_EQ(expect_pub(none, "t", "fd")->delivery.withheld, 3);
         CHECK_EQ(expect_pub(one, "t", "fd")->delivery.withheld, 3);
         const struct got *g = expect_pub(most, "t", "fd");
@@ -101,9 +55,9 @@ TEST(of_more_than_64_subscriptions_the_largest_max_fds_counts_for_all)
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
         for (uint32_t i = 1; i <= 65; i++)
-                sub_fds(sub, i, "t", i == 65 ? 2 : 0);
-        say_fd_pub(pub, "t", 2);
-        send_fds(pub, 2);
+                fake_sub_fds(sub, i, "t", i == 65 ? 2 : 0);
+        say_fds(pub, "t", 2, "fd");
+        fake_send(pub, 2);
         for (int i = 0; i < 2; i++) {
                 const struct got *g = expect_pub(sub, "t", "fd");
                 CHECK_EQ(g->delivery.withheld, 0);
@@ -118,12 +72,12 @@ TEST(a_packet_with_descriptors_is_one_header_and_one_publication)
         fake_init(&f);
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 4);
+        fake_sub_fds(sub, 1, "t", 4);
         fake_room(sub, 0);
         fake_pub(pub, "t", "before");
         for (int i = 0; i < 2; i++) {
-                say_fd_pub(pub, "t", 1);
-                send_fds(pub, 1);
+                say_fds(pub, "t", 1, "fd");
+                fake_send(pub, 1);
         }
         fake_pub(pub, "t", "behind");
         say_number(sub, WIRE_PING, 1);
@@ -143,11 +97,11 @@ TEST(descriptors_that_the_kernel_does_not_take_are_withheld)
         fake_init(&f);
         struct client *pub = fake_open(&f), *sub = fake_open(&f), *fine = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 4);
-        sub_fds(fine, 1, "t", 4);
+        fake_sub_fds(sub, 1, "t", 4);
+        fake_sub_fds(fine, 1, "t", 4);
         sub->takes_no_fds = true;
-        say_fd_pub(pub, "t", 2);
-        send_fds(pub, 2);
+        say_fds(pub, "t", 2, "fd");
+        fake_send(pub, 2);
         fake_pub(pub, "t", "next");
         CHECK_EQ(expect_pub(sub, "t", "fd")->delivery.withheld, 2);
         CHECK_EQ(expect_pub(sub, "t", "next")->delivery.withheld, 0);
@@ -188,16 +142,16 @@ TEST(wrong_descriptors_end_the_session_and_are_closed)
                 struct fake f;
                 fake_init(&f);
                 struct client *pub = fake_open(&f), *sub = fake_open(&f);
-                sub_fds(sub, 1, "t", 16);
+                fake_sub_fds(sub, 1, "t", 16);
                 say_bytes(pub, bad[i].hex);
-                send_fds(pub, bad[i].n);
+                fake_send(pub, bad[i].n);
                 const struct got *g = fake_next(pub);
                 if (!g || g->m.type != WIRE_BYE || g->m.verdict.code != bad[i].code)
                         fail_msg("not ended as it should: %s", bad[i].hex);
                 if (fake_next(sub))
                         fail_msg("delivered: %s", bad[i].hex);
                 size_t before = test_open_fds();
-                bury(&f);
+                fake_bury(&f);
                 CHECK_EQ(test_open_fds(), before - bad[i].n);
                 fake_deinit(&f);
         }
@@ -209,9 +163,9 @@ TEST(ignorable_frames_may_stand_beside_descriptors)
         fake_init(&f);
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 1);
+        fake_sub_fds(sub, 1, "t", 1);
         say_bytes(pub, "91 40 92 14 00 91 40 95 10 01 a1 74 80 c4 00 91 40");
-        send_fds(pub, 1);
+        fake_send(pub, 1);
         CHECK_EQ(expect_pub(sub, "t", "")->n_fds, 1);
         CHECK(!pub->is_gone);
         fake_deinit(&f);
@@ -224,7 +178,7 @@ TEST(descriptors_before_hello_end_the_session)
         struct client *c = fake_connect(&f);
 
         say_hello(c, "x");
-        send_fds(c, 1);
+        fake_send(c, 1);
         expect_bye(c, WIRE_CODE_PROTOCOL);
         fake_deinit(&f);
 }
@@ -236,8 +190,8 @@ TEST(descriptors_to_a_session_that_is_gone_are_closed)
         struct client *c = fake_open(&f);
 
         fake_close(c);
-        say_fd_pub(c, "t", 1);
-        send_fds(c, 1);
+        say_fds(c, "t", 1, "fd");
+        fake_send(c, 1);
         fake_deinit(&f);
 }
 
@@ -250,31 +204,54 @@ TEST(without_the_right_descriptors_are_refused)
         CHECK_EQ(core_new(&f.config, f.now_ns, &f.core), 0);
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 1);
+        fake_sub_fds(sub, 1, "t", 1);
         say_ingress(pub, WIRE_INGRESS_CONFIRM, 1);
-        say_fd_pub(pub, "t", 1);
-        send_fds(pub, 1);
+        say_fds(pub, "t", 1, "fd");
+        fake_send(pub, 1);
         expect_err(pub, 1, WIRE_CODE_REFUSED);
         expect_nothing(sub);
         CHECK(!pub->is_gone);
         fake_deinit(&f);
 }
 
+TEST(more_descriptors_than_may_be_held_are_refused)
+{
+        struct fake f;
+        fake_init_with(&f, "held_fds=17");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub_fds(sub, 1, "t", 16);
+        fake_room(sub, 0);
+        say_fds(pub, "t", 10, "fd");
+        fake_send(pub, 10);
+        say_ingress(pub, WIRE_INGRESS_CONFIRM, 1);
+        say_fds(pub, "t", 8, "fd");
+        fake_send(pub, 8);
+        CHECK(slice_is(expect_err(pub, 1, WIRE_CODE_LIMIT)->m.verdict.limit, "held_fds"));
+        say_fds(pub, "t", 7, "fd");
+        fake_send(pub, 7);
+        fake_room(sub, SIZE_MAX);
+        CHECK_EQ(expect_pub(sub, "t", "fd")->n_fds, 10);
+        CHECK_EQ(expect_pub(sub, "t", "fd")->n_fds, 7);
+        CHECK_EQ(fake_report(&f, "descriptors"), 0);
+        fake_deinit(&f);
+}
+
 TEST(refused_publications_close_their_descriptors)
 {
         static const char *const refused[] = {"95 10 01 a1 24 80 c4 00", "95 10 01 a1 2e 80 c4 00",
-                "95 10 01 a1 74 81 01 02 c4 00", "95 10 01 a1 74 80 05", "95 11 01 a1 74 80 00",
+                "95 10 01 a1 74 81 01 02 c4 00", "95 10 01 a1 74 80 05", "95 11 01 a1 2a 80 00",
                 "92 16 63 95 10 01 a0 80 c4 00"};
         struct fake f;
         fake_init(&f);
-        struct client *pub = fake_open(&f);
 
         for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+                struct client *pub = fake_open(&f);
                 say_bytes(pub, refused[i]);
-                send_fds(pub, 1);
+                fake_send(pub, 1);
                 expect(pub, WIRE_ERR);
                 size_t before = test_open_fds();
-                bury(&f);
+                fake_bury(&f);
                 CHECK_EQ(test_open_fds(), before - 1);
         }
         fake_deinit(&f);
@@ -286,16 +263,16 @@ TEST(parked_and_queued_descriptors_are_closed_with_their_sessions)
         fake_init_with(&f, "queue_messages=1");
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 1);
+        fake_sub_fds(sub, 1, "t", 1);
         fake_room(sub, 0);
         for (int i = 0; i < 3; i++) {
-                say_fd_pub(pub, "t", 1);
-                send_fds(pub, 1);
+                say_fds(pub, "t", 1, "fd");
+                fake_send(pub, 1);
         }
         size_t before = test_open_fds();
         fake_close(pub);
         fake_close(sub);
-        bury(&f);
+        fake_bury(&f);
         CHECK_EQ(test_open_fds(), before - 3);
         fake_deinit(&f);
 }
@@ -306,11 +283,11 @@ TEST(parked_descriptors_arrive_although_their_publisher_has_gone)
         fake_init_with(&f, "queue_messages=1");
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 1);
+        fake_sub_fds(sub, 1, "t", 1);
         fake_room(sub, 0);
         for (int i = 0; i < 3; i++) {
-                say_fd_pub(pub, "t", 1);
-                send_fds(pub, 1);
+                say_fds(pub, "t", 1, "fd");
+                fake_send(pub, 1);
         }
         fake_close(pub);
         fake_room(sub, SIZE_MAX);
@@ -325,11 +302,11 @@ TEST(a_core_that_is_freed_closes_all)
         fake_init_with(&f, "queue_messages=1");
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 
-        sub_fds(sub, 1, "t", 1);
+        fake_sub_fds(sub, 1, "t", 1);
         fake_room(sub, 0);
         for (int i = 0; i < 3; i++) {
-                say_fd_pub(pub, "t", 1);
-                send_fds(pub, 1);
+                say_fds(pub, "t", 1, "fd");
+                fake_send(pub, 1);
         }
         fake_deinit(&f);
 }
@@ -357,7 +334,7 @@ TEST(a_reply_carries_what_the_requester_takes)
                                  .pub = {.n_fds = 1,
                                          .topic = {(const uint8_t *)"", 0},
                                          .payload = {(const uint8_t *)"fd", 2}}});
-                send_fds(svc, 1);
+                fake_send(svc, 1);
                 const struct got *g = expect_pub(asker, "", "fd");
                 CHECK_EQ(g->n_fds, cases[i].n_fds);
                 CHECK_EQ(g->delivery.withheld, cases[i].withheld);

@@ -13,17 +13,12 @@
 struct input {
         struct core *core;
         struct session *session;
+        const struct core_arrival *arrival;
         struct fdset *fds; /* until a publication has taken them */
         bool had_fds;
         uint32_t n_pubs, n_headers;
         struct header_state header;
-
-        /* The run under way; n_frames 0: none. */
-        struct header_state run_header;
-        struct msg_pub first;
-        const uint8_t *run;
-        size_t run_len;
-        uint32_t run_frames;
+        struct run run; /* the one under way; n_frames 0: none */
 };
 
 static bool is_open(const struct input *in)
@@ -33,12 +28,13 @@ static bool is_open(const struct input *in)
 
 static void flush_run(struct input *in)
 {
-        if (!in->run_frames)
+        if (!in->run.n_frames)
                 return;
-        uint32_t n = in->run_frames;
-        in->run_frames = 0;
-        publish_run(in->core, in->session, &in->run_header, &in->first, in->run, in->run_len, n,
-                take_ptr(in->fds));
+        struct run run = in->run;
+        in->run.n_frames = 0;
+        run.fds = take_ptr(in->fds);
+        run.sealed_bytes = run.fds ? in->arrival->sealed_bytes : 0;
+        publish_run(in->core, in->session, &run);
 }
 
 /* The frames before this one stand, and are answered. But a packet with descriptors has one
@@ -46,7 +42,7 @@ static void flush_run(struct input *in)
 static void violation(struct input *in, enum wire_code code, const char *text)
 {
         if (in->had_fds)
-                in->run_frames = 0;
+                in->run.n_frames = 0;
         flush_run(in);
         session_end(in->core, in->session, code, text);
 }
@@ -113,29 +109,26 @@ static bool check_id(struct input *in)
         return true;
 }
 
-/* Its bytes are taken from the window; false if there were not enough. */
-static bool charge(struct input *in, size_t len)
+/* Its cost is taken from the window; false if there was not as much. */
+static bool charge(struct input *in, uint64_t cost)
 {
         struct session *s = in->session;
 
-        s->window_used += len;
+        s->window_used += cost;
         if (s->window_used <= in->core->config.limits.window_bytes)
                 return true;
         violation(in, WIRE_CODE_WINDOW, "published more than the window allows");
         return false;
 }
 
-static void refuse(struct input *in, size_t len, enum wire_code code, const char *text)
-{
-        publish_refuse(in->core, in->session, &in->header, len, code, text);
-}
-
 static bool extends_run(const struct input *in, const struct frame *f, const struct msg_pub *pub)
 {
-        return in->run_frames && !pub->n_fds && in->header.kind == PUB_PLAIN &&
-               in->run + in->run_len == f->data && in->run_len + f->len <= WIRE_FRAME_BYTES &&
-               pub->topic.len == in->first.topic.len &&
-               !memcmp(pub->topic.data, in->first.topic.data, pub->topic.len);
+        const struct run *run = &in->run;
+
+        return run->n_frames && !pub->n_fds && in->header.kind == PUB_PLAIN &&
+               run->data + run->len == f->data && run->len + f->len <= WIRE_FRAME_BYTES &&
+               pub->topic.len == run->first.topic.len &&
+               !memcmp(pub->topic.data, run->first.topic.data, pub->topic.len);
 }
 
 /* What follows a publication: the next of a confirmed run, or no header after REQUEST and REPLY. */
@@ -147,26 +140,27 @@ static void advance_header(struct input *in)
                 in->header.id++;
 }
 
-static void accept_pub(struct input *in, const struct frame *f, const struct msg_pub *pub)
+static void accept_pub(
+        struct input *in, const struct frame *f, const struct msg_pub *pub, uint64_t cost)
 {
         const char *why = NULL;
 
         if (pub->n_headers && headers_check(pub->headers, false, &why) != 0) {
                 flush_run(in);
-                refuse(in, f->len, WIRE_CODE_BAD_HEADERS, why);
-        } else if (!pub->payload.data) {
-                flush_run(in);
-                refuse(in, f->len, WIRE_CODE_UNSUPPORTED, "no placed payloads here");
+                publish_refuse(in->core, in->session, &in->header, cost,
+                        &(struct refusal){WIRE_CODE_BAD_HEADERS, "", why});
         } else if (extends_run(in, f, pub)) {
-                in->run_len += f->len;
-                in->run_frames++;
+                in->run.len += f->len;
+                in->run.cost += cost;
+                in->run.n_frames++;
         } else {
                 flush_run(in);
-                in->run_header = in->header;
-                in->first = *pub;
-                in->run = f->data;
-                in->run_len = f->len;
-                in->run_frames = 1;
+                in->run = (struct run){.header = in->header,
+                        .first = *pub,
+                        .data = f->data,
+                        .len = f->len,
+                        .n_frames = 1,
+                        .cost = cost};
                 if (in->header.kind != PUB_PLAIN && !in->had_fds)
                         flush_run(in);
         }
@@ -182,6 +176,21 @@ static bool count_pub(struct input *in, uint32_t n_fds)
         return false;
 }
 
+static void out_of_place(struct input *in)
+{
+        violation(in, WIRE_CODE_PROTOCOL, "a frame out of place");
+}
+
+/* PUB and BEGIN. Returns false if the session has ended for it. */
+static bool enter_pub(struct input *in, const struct msg_pub *pub, uint64_t cost)
+{
+        if (in->session->upload) {
+                violation(in, WIRE_CODE_PROTOCOL, "a publication between BEGIN and END");
+                return false;
+        }
+        return count_pub(in, pub->n_fds) && check_id(in) && charge(in, cost);
+}
+
 static void input_pub(struct input *in, const struct frame *f)
 {
         struct msg_pub pub;
@@ -190,33 +199,41 @@ static void input_pub(struct input *in, const struct frame *f)
                 violation(in, WIRE_CODE_PROTOCOL, "malformed publication");
                 return;
         }
-        if (!count_pub(in, pub.n_fds) || !check_id(in) || !charge(in, f->len))
+        uint64_t cost = publish_cost(in->core, f->len, pub.n_fds, pub.size);
+        if (!enter_pub(in, &pub, cost))
                 return;
-        accept_pub(in, f, &pub);
+        accept_pub(in, f, &pub, cost);
         advance_header(in);
 }
 
-/* Chunked payloads come later: refused at BEGIN, the rest is skipped. */
 static void input_begin(struct input *in, const struct frame *f, const struct msg_pub *pub)
 {
-        if (!count_pub(in, pub->n_fds) || !check_id(in) || !charge(in, f->len))
-                return;
-        refuse(in, f->len, WIRE_CODE_UNSUPPORTED, "no chunked payloads here");
-        advance_header(in);
-}
+        uint64_t cost = publish_cost(in->core, f->len, pub->n_fds, 0);
 
-static void out_of_place(struct input *in)
-{
-        violation(in, WIRE_CODE_PROTOCOL, "a frame out of place");
+        if (!enter_pub(in, pub, cost))
+                return;
+        if (upload_begin(in->core, in->session, &in->header, pub, cost, take_ptr(in->fds)) < 0)
+                violation(in, WIRE_CODE_NO_MEMORY, "no memory for a publication");
+        advance_header(in);
 }
 
 /* CHUNK and END. */
-static void input_chunk(struct input *in, const struct frame *f)
+static void input_upload(struct input *in, const struct frame *f, const struct message *m)
 {
-        if (in->header.pending || in->had_fds)
+        struct session *s = in->session;
+        bool is_end = m->type == WIRE_END;
+
+        if (in->header.pending || in->had_fds || !s->upload) {
                 out_of_place(in);
-        else if (charge(in, f->len))
-                publish_credit(in->core, in->session, f->len);
+                return;
+        }
+        uint64_t cost = publish_cost(in->core, f->len, 0, is_end ? s->upload->got : 0);
+        if (!charge(in, cost))
+                return;
+        const char *why = is_end ? upload_end(in->core, s, m->number != 0, cost)
+                                 : upload_chunk(in->core, s, m->chunk, cost);
+        if (why)
+                violation(in, WIRE_CODE_PROTOCOL, why);
 }
 
 static void input_decoded(struct input *in, const struct frame *f, struct message *m)
@@ -232,7 +249,7 @@ static void input_decoded(struct input *in, const struct frame *f, struct messag
                 break;
         case WIRE_CHUNK:
         case WIRE_END:
-                input_chunk(in, f);
+                input_upload(in, f, m);
                 break;
         default:
                 if (in->header.pending || in->had_fds)
@@ -309,27 +326,51 @@ static void input_frames(struct input *in, const uint8_t *cursor, const uint8_t 
         flush_run(in);
 }
 
-void core_input(struct core *c, struct session_id id, const void *packet, size_t len,
-        struct fdset *fds, uint64_t now_ns)
+/* What a leaving session says is ignored. But its queue is still sent, so it must be heard when it
+ * has received descriptors. */
+static void input_leaving(struct input *in, const uint8_t *cursor, const uint8_t *end)
+{
+        struct message m;
+        struct frame f;
+
+        while (cursor < end && scan_frame(&cursor, end, &f) == 0) {
+                if (f.type == WIRE_CREDIT && message_decode(&f, &m) == 0 &&
+                        m.credit.what == WIRE_CREDIT_FDS)
+                        flight_credit(in->core, in->session, m.credit.amount);
+        }
+}
+
+void core_input(
+        struct core *c, struct session_id id, const struct core_arrival *arrival, uint64_t now_ns)
 {
         struct session *s = session_find(c, id);
+        struct fdset *fds = arrival->fds;
+        const uint8_t *data = arrival->data;
 
         c->now_ns = now_ns;
         if (s) {
-                struct input in = {.core = c, .session = s, .fds = fds, .had_fds = fds != NULL};
-                input_frames(&in, packet, (const uint8_t *)packet + len);
+                struct input in = {.core = c,
+                        .session = s,
+                        .arrival = arrival,
+                        .fds = fds,
+                        .had_fds = fds != NULL};
+                if (s->state == SESSION_LEAVING)
+                        input_leaving(&in, data, data + arrival->len);
+                else
+                        input_frames(&in, data, data + arrival->len);
                 fds = in.fds;
         }
         fdset_unref(fds);
         publish_resume(c);
 }
 
-void core_violation(struct core *c, struct session_id id, const char *text, uint64_t now_ns)
+void core_end(struct core *c, struct session_id id, enum wire_code code, const char *text,
+        uint64_t now_ns)
 {
         struct session *s = session_find(c, id);
 
         c->now_ns = now_ns;
         if (s)
-                session_end(c, s, WIRE_CODE_PROTOCOL, text);
+                session_end(c, s, code, text);
         publish_resume(c);
 }

@@ -182,7 +182,7 @@ TEST(an_end_is_offered_although_the_socket_is_full)
         fake_room(sub, 0);
         fake_pub(pub, "a", "1");
         CHECK(!core_next(f.core, &id));
-        core_violation(f.core, sub->id, "enough", f.now_ns);
+        core_end(f.core, sub->id, WIRE_CODE_PROTOCOL, "enough", f.now_ns);
         CHECK(core_next(f.core, &id));
         CHECK_EQ(id.slot, sub->id.slot);
         CHECK(core_is_ending(f.core, id));

@@ -1,5 +1,6 @@
 /* Design note. One copy: from the receive buffer into a msg, which every queue then shares. The
- * bytes are the PUB frames as they came in and are sent as they are. */
+ * bytes are the PUB frames as they came in and are sent as they are. Descriptors belong to the msg:
+ * with its last reference they go to the graveyard, and are no longer counted. */
 #include "broker/core/internal.h"
 
 #include <stdlib.h>
@@ -16,6 +17,20 @@ struct msg *msg_new(const void *data, size_t len)
         return m;
 }
 
+void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds)
+{
+        if (!fds)
+                return;
+        m->fds = fds;
+        m->held = &c->count.held_fds;
+        *m->held += fdset_n(fds);
+}
+
+uint32_t msg_user_fds(const struct msg *m)
+{
+        return m->n_fds - (m->placed > 0);
+}
+
 struct msg *msg_ref(struct msg *m)
 {
         m->refs++;
@@ -26,8 +41,17 @@ void msg_unref(struct msg *m)
 {
         if (!m || --m->refs)
                 return;
+        if (m->fds)
+                *m->held -= fdset_n(m->fds);
         fdset_unref(m->fds);
         free(m);
+}
+
+bool subset_is_same(const struct subset *a, const struct subset *b)
+{
+        if (a == b)
+                return true;
+        return a && b && a->n == b->n && !memcmp(a->ids, b->ids, a->n * sizeof(a->ids[0]));
 }
 
 void subset_unref(struct subset *s)

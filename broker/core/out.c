@@ -15,7 +15,7 @@ static void put_reference(struct packet *p, const void *data, size_t len)
         p->len += len;
 }
 
-static void put_copy(struct packet *p, const void *data, size_t len)
+void out_put_copy(struct packet *p, const void *data, size_t len)
 {
         uint8_t *to = p->scratch + p->scratch_len;
         struct iovec *last = p->n_iov ? &p->iov[p->n_iov - 1] : NULL;
@@ -33,9 +33,21 @@ static void put_copy(struct packet *p, const void *data, size_t len)
 static void put(struct packet *p, const void *data, size_t len)
 {
         if (len <= CORE_COPY_BYTES)
-                put_copy(p, data, len);
+                out_put_copy(p, data, len);
         else
                 put_reference(p, data, len);
+}
+
+uint8_t *out_put_room(struct packet *p, size_t len)
+{
+        uint8_t *at = p->scratch + p->scratch_len;
+        struct iovec *last = &p->iov[p->n_iov - 1];
+
+        /* What is in front of it was copied to the scratch too. */
+        p->scratch_len += len;
+        last->iov_len += len;
+        p->len += len;
+        return at;
 }
 
 /* Whole frames of the answers, as many as fit. */
@@ -59,20 +71,13 @@ static void put_control(struct packet *p, const struct session *s)
         put_reference(p, s->control.data, p->control_len);
 }
 
-static bool same_subset(const struct subset *a, const struct subset *b)
-{
-        if (a == b)
-                return true;
-        return a && b && a->n == b->n && !memcmp(a->ids, b->ids, a->n * sizeof(a->ids[0]));
-}
-
 /* A publication whose header says no more than sender and subscriptions: others may follow it. */
 static bool is_plain(const struct entry *e)
 {
         return !e->msg->flags && !e->withheld;
 }
 
-static size_t write_header(
+size_t out_write_header(
         const struct session *s, const struct packet *p, const struct entry *e, uint8_t *to)
 {
         const struct msg *m = e->msg;
@@ -83,7 +88,7 @@ static size_t write_header(
                 .uid = m->peer.uid,
                 .gid = m->peer.gid,
                 .flags = m->flags,
-                .withheld = e->withheld ? m->n_fds : 0,
+                .withheld = e->withheld ? msg_user_fds(m) : 0,
                 .token = e->observer ? 0 : m->token,
                 .request = m->request,
         };
@@ -93,6 +98,13 @@ static size_t write_header(
                 memcpy(d.subs, e->subset->ids, d.n_subs * sizeof(d.subs[0]));
         }
         return message_put_delivery(to, &d);
+}
+
+/* Datagrams have no session; who sent them is told by their credentials. */
+static bool is_same_sender(const struct msg *a, const struct msg *b)
+{
+        return a->sender == b->sender && a->peer.pid == b->peer.pid && a->peer.uid == b->peer.uid &&
+               a->peer.gid == b->peer.gid;
 }
 
 /* Adds the entry, with a header if `before` (the one in front of it, or NULL) needs another.
@@ -105,61 +117,138 @@ static bool put_entry(struct packet *p, const struct session *s, const struct en
         size_t header_len = 0;
 
         if (m->n_frames &&
-                !(before && is_plain(before) && is_plain(e) && before->msg->sender == m->sender &&
-                        same_subset(before->subset, e->subset)))
-                header_len = write_header(s, p, e, header);
+                !(before && is_plain(before) && is_plain(e) && is_same_sender(before->msg, m) &&
+                        subset_is_same(before->subset, e->subset)))
+                header_len = out_write_header(s, p, e, header);
         if (p->len + header_len + m->len > WIRE_PACKET_BYTES)
                 return false;
         if (header_len)
-                put_copy(p, header, header_len);
+                out_put_copy(p, header, header_len);
         put(p, m->data, m->len);
         p->n_frames += m->n_frames;
         p->n_entries++;
         return true;
 }
 
-static const struct fdset *fds_of(const struct entry *e)
+/* What travels with it to this receiver: all, none, or only what holds the payload. */
+static void find_fds(const struct entry *e, const int **ret_fds, size_t *ret_n)
 {
-        return e->withheld ? NULL : e->msg->fds;
+        const struct msg *m = e->msg;
+        size_t first = e->withheld ? msg_user_fds(m) : 0;
+
+        *ret_n = fdset_n(m->fds) - first;
+        *ret_fds = *ret_n ? fdset_fds(m->fds) + first : NULL;
 }
 
-static const struct fdset *put_queue(struct packet *p, const struct session *s)
+/* GAP for each of its subscriptions. Returns false if they do not fit any more. */
+static bool put_gap(struct packet *p, const struct session *s, const struct entry *e)
+{
+        uint8_t frame[MESSAGE_GAP_BYTES];
+        const struct subset *subs = e->subset;
+
+        if (p->len + (size_t)subs->n * MESSAGE_GAP_BYTES > WIRE_PACKET_BYTES)
+                return false;
+        for (uint32_t i = 0; i < subs->n; i++) {
+                struct msg_gap gap = {
+                        .sub = subs->ids[i],
+                        .count = e->gap_count,
+                        .reason = e->gap_reason,
+                        .seq = s->next_seq + p->n_frames,
+                };
+                out_put_copy(p, frame, message_put_gap(frame, &gap));
+        }
+        p->n_entries++;
+        return true;
+}
+
+/* Adds the first of the queue if it has descriptors: alone in its packet. */
+static void put_with_fds(struct core *c, struct packet *p, struct session *s, const struct entry *e)
+{
+        if (p->len)
+                return;
+        find_fds(e, &p->fds, &p->n_fds);
+        if (flight_may(c, s, p->n_fds)) {
+                (void)put_entry(p, s, e, NULL); /* any frame fits behind its header */
+        } else {
+                flight_wait(c, s, p->n_fds);
+                p->fds = NULL;
+                p->n_fds = 0;
+        }
+}
+
+static void put_queue(struct core *c, struct packet *p, struct session *s)
 {
         const struct entry *before = NULL;
 
         list_for_each (link, &s->queue) {
                 const struct entry *e = list_entry(link, struct entry, link);
-                const struct fdset *fds = fds_of(e);
-                if (p->n_iov + 2 > CORE_IOV || (fds && p->len))
-                        break;
+                const int *fds;
+                size_t n_fds = 0;
+                if (p->n_iov + 2 > CORE_IOV)
+                        return;
+                if (!e->msg) {
+                        if (!put_gap(p, s, e))
+                                return;
+                        continue;
+                }
+                if (out_is_chunked(s, e)) {
+                        if (!p->n_entries)
+                                out_put_chunks(c, p, s, e);
+                        return;
+                }
+                if (bt_unlikely(e->msg->fds))
+                        find_fds(e, &fds, &n_fds);
+                if (n_fds) {
+                        put_with_fds(c, p, s, e);
+                        return;
+                }
                 if (!put_entry(p, s, e, before))
-                        break;
-                if (fds)
-                        return fds;
+                        return;
                 if (e->msg->n_frames)
                         before = e;
         }
-        return NULL;
+}
+
+static void clear(struct packet *p)
+{
+        p->n_iov = p->len = p->control_len = p->n_entries = p->scratch_len = 0;
+        p->n_frames = 0;
+        p->fds = NULL;
+        p->n_fds = p->chunk_len = 0;
+        p->begins = p->ends = false;
 }
 
 bool core_out_build(struct core *c, struct session_id id, struct core_packet *ret_packet)
 {
         struct session *s = session_find(c, id);
         struct packet *p = &c->packet;
-        const struct fdset *fds = NULL;
 
         if (!s || s->socket_full)
                 return false;
-        p->n_iov = p->len = p->control_len = p->n_entries = p->scratch_len = 0;
-        p->n_frames = 0;
+        clear(p);
         put_control(p, s);
         if (p->control_len == s->control.len && s->state != SESSION_ENDING)
-                fds = put_queue(p, s);
-        if (!p->len)
+                put_queue(c, p, s);
+        if (!p->len) {
+                publish_resume(c); /* its end, if there was no memory to let it wait */
                 return false;
-        *ret_packet =
-                (struct core_packet){.iov = p->iov, .n_iov = p->n_iov, .len = p->len, .fds = fds};
+        }
+        *ret_packet = (struct core_packet){
+                .iov = p->iov, .n_iov = p->n_iov, .len = p->len, .fds = p->fds, .n_fds = p->n_fds};
+        if (p->chunk_len)
+                out_fill(p, s, ret_packet);
         return true;
+}
+
+void out_drained(struct core *c, struct session *s)
+{
+        if (queue_is_low(c, s)) {
+                heap_remove(&c->timers, &s->stall.node);
+                admit_waiters(c, s);
+                if (queue_watch(c, s) < 0)
+                        session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+        }
+        session_settle(c, s);
 }
 
 static void sent(struct core *c, struct session *s)
@@ -169,14 +258,37 @@ static void sent(struct core *c, struct session *s)
         buf_drop(&s->control, p->control_len);
         for (size_t i = 0; i < p->n_entries; i++)
                 queue_pop(c, s);
+        if (p->begins || p->chunk_len)
+                out_chunks_sent(c, s);
+        if (p->n_fds)
+                flight_sent(c, s, p->n_fds);
         s->next_seq += p->n_frames;
-        s->delivered += p->n_frames;
-        c->count.delivered += p->n_frames;
-        if (queue_is_low(c, s)) {
-                heap_remove(&c->timers, &s->stall.node);
-                admit_waiters(c, s);
-        }
-        session_settle(c, s);
+        uint32_t n_whole = p->n_frames - p->begins + p->ends;
+        s->delivered += n_whole;
+        c->count.delivered += n_whole;
+        out_drained(c, s);
+}
+
+bool out_withhold(struct entry *e)
+{
+        if (e->withheld || !msg_user_fds(e->msg))
+                return false;
+        e->withheld = true;
+        return true;
+}
+
+void out_unplace(struct entry *e)
+{
+        e->is_chunked = true;
+}
+
+static void refuse_fds(struct core *c, struct session *s)
+{
+        struct entry *e = list_entry(list_first(&s->queue), struct entry, link);
+
+        if (!out_withhold(e))
+                out_unplace(e); /* not the payload's either */
+        session_mark(c, s);
 }
 
 void core_out_done(struct core *c, struct session_id id, enum core_out how, uint64_t now_ns)
@@ -197,8 +309,13 @@ void core_out_done(struct core *c, struct session_id id, enum core_out how, uint
                         session_keep_bye(s);
                 break;
         case CORE_OUT_NO_FDS:
-                list_entry(list_first(&s->queue), struct entry, link)->withheld = true;
-                session_mark(c, s);
+                refuse_fds(c, s);
+                break;
+        case CORE_OUT_SCARCE:
+                flight_scarce(c, s);
+                break;
+        case CORE_OUT_UNREADABLE:
+                out_give_up(c, s);
                 break;
         }
         publish_resume(c);

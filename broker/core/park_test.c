@@ -295,7 +295,7 @@ TEST(answers_about_publications_keep_the_order_of_publishing)
         say_pub(pub, "a", "3");                          /* parked */
         say_pub(pub, "..", "4");                         /* a bad topic */
         say_bytes(pub, "95 10 00 a1 61 81 01 02 c4 00"); /* 5: bad headers */
-        say_bytes(pub, "95 11 00 a1 61 80 00 92 13 00"); /* 6: chunks */
+        say_bytes(pub, "95 11 00 a1 2a 80 00 92 13 00"); /* 6: chunks */
         say_ingress(pub, WIRE_INGRESS_CONFIRM | WIRE_INGRESS_RETAIN, 7);
         say_pub(pub, "c", "7"); /* a flag that is not supported */
         say_ingress(pub, WIRE_INGRESS_CONFIRM, 8);
@@ -308,7 +308,7 @@ TEST(answers_about_publications_keep_the_order_of_publishing)
         expect_ok(pub, 3, 1);
         expect_err(pub, 4, WIRE_CODE_BAD_TOPIC);
         expect_err(pub, 5, WIRE_CODE_BAD_HEADERS);
-        expect_err(pub, 6, WIRE_CODE_UNSUPPORTED);
+        expect_err(pub, 6, WIRE_CODE_BAD_TOPIC);
         expect_err(pub, 7, WIRE_CODE_UNSUPPORTED);
         expect_ok(pub, 8, 0);
         fake_deinit(&f);

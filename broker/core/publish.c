@@ -9,12 +9,6 @@
 
 #include <string.h>
 
-enum {
-        KNOWN_INGRESS = WIRE_INGRESS_CONFIRM | WIRE_INGRESS_RETAIN | WIRE_INGRESS_NO_ECHO |
-                        WIRE_INGRESS_WILL,
-        KNOWN_REPLY = WIRE_DELIVERY_MORE | WIRE_DELIVERY_FAILED
-};
-
 void publish_credit(struct core *c, struct session *s, uint64_t bytes)
 {
         s->owed += bytes;
@@ -174,27 +168,6 @@ static bool publish_now(struct core *c, struct flight *f)
         return true;
 }
 
-/* What this version of the broker, or this session's rights, do not allow. */
-static struct refusal find_refusal(
-        const struct session *s, const struct header_state *h, uint32_t n_fds)
-{
-        uint64_t known = h->kind == PUB_REPLY ? KNOWN_REPLY : KNOWN_INGRESS;
-
-        if (h->kind != PUB_REPLY && !(s->rights & WIRE_RIGHT_PUBLISH))
-                return (struct refusal){WIRE_CODE_REFUSED, "", "you have no right to publish"};
-        if (n_fds && !(s->rights & WIRE_RIGHT_FDS))
-                return (struct refusal){
-                        WIRE_CODE_REFUSED, "", "you have no right to send descriptors"};
-        if (h->flags & ~known)
-                return (struct refusal){WIRE_CODE_UNSUPPORTED, "", "unknown flags"};
-        if (h->kind == PUB_PLAIN && (h->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL)))
-                return (struct refusal){
-                        WIRE_CODE_UNSUPPORTED, "", "no retained messages or wills here"};
-        if (h->ttl_ms)
-                return (struct refusal){WIRE_CODE_UNSUPPORTED, "", "no ttl here"};
-        return (struct refusal){.code = WIRE_CODE_NONE};
-}
-
 /* Publishes `f`, or puts it behind what waits already. */
 static void submit(struct core *c, struct flight *f)
 {
@@ -211,10 +184,9 @@ static void submit(struct core *c, struct flight *f)
 }
 
 void publish_refuse(struct core *c, struct session *s, const struct header_state *header,
-        size_t len, enum wire_code code, const char *text)
+        uint64_t cost, const struct refusal *why)
 {
-        struct pub pub = {
-                .header = *header, .refusal = {code, "", text}, .n_frames = 1, .cost = len};
+        struct pub pub = {.header = *header, .refusal = *why, .n_frames = 1, .cost = cost};
 
         submit(c, &(struct flight){.publisher = s, .pub = &pub});
 }
@@ -230,46 +202,41 @@ static struct refusal open_request(struct core *c, struct flight *f)
         return (struct refusal){.code = WIRE_CODE_NONE};
 }
 
-static struct msg *new_msg(struct session *s, const struct msg_pub *first, const uint8_t *data,
-        size_t len, uint32_t n_frames)
+/* Takes the descriptors of `run`. Returns NULL without memory. */
+static struct msg *new_msg(struct core *c, const struct session *s, struct run *run)
 {
-        struct msg *m = msg_new(data, len);
+        struct msg *m = msg_new(run->data, run->len);
 
         if (!m)
                 return NULL;
-        m->n_fds = first->n_fds;
-        m->n_frames = n_frames;
-        m->topic_at = (uint32_t)(first->topic.data - data);
-        m->topic_len = (uint32_t)first->topic.len;
+        m->n_fds = run->first.n_fds;
+        m->n_frames = run->n_frames;
+        m->topic_at = (uint32_t)(run->first.topic.data - run->data);
+        m->topic_len = (uint32_t)run->first.topic.len;
+        m->placed = run->first.size;
         m->sender = s->number;
         m->peer = s->peer;
+        msg_take_fds(c, m, take_ptr(run->fds));
         return m;
 }
 
-void publish_run(struct core *c, struct session *s, const struct header_state *header,
-        const struct msg_pub *first, const uint8_t *data, size_t len, uint32_t n_frames,
-        struct fdset *fds)
+void publish_run(struct core *c, struct session *s, struct run *run)
 {
-        struct pub pub = {.header = *header, .n_frames = n_frames, .cost = len};
+        struct pub pub = {.header = run->header, .n_frames = run->n_frames, .cost = run->cost};
         struct flight f = {.publisher = s, .pub = &pub};
 
-        s->published += n_frames;
-        c->count.published += n_frames;
-        pub.refusal = find_refusal(s, header, first->n_fds);
-        if (!pub.refusal.code) {
-                pub.msg = new_msg(s, first, data, len, n_frames);
-                if (pub.msg)
-                        pub.msg->fds = take_ptr(fds);
-                else
-                        pub.refusal = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory"};
-        }
-        if (!pub.refusal.code && header->kind == PUB_REQUEST)
+        s->published += run->n_frames;
+        c->count.published += run->n_frames;
+        pub.refusal = judge_run(c, s, run);
+        if (!pub.refusal.code && !(pub.msg = new_msg(c, s, run)))
+                pub.refusal = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory"};
+        if (!pub.refusal.code && run->header.kind == PUB_REQUEST)
                 pub.refusal = open_request(c, &f);
         struct msg *m = pub.msg;
         if (pub.refusal.code)
                 pub.msg = NULL; /* what is refused may have to wait, but need not be kept */
         submit(c, &f);
-        fdset_unref(fds);
+        run->fds = fdset_unref(run->fds);
         msg_unref(m);
 }
 

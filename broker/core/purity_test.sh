@@ -26,11 +26,13 @@ function is_pure(s) {
 }
 
 function is_allowed(room, member, s) {
+        if (room != "base" && s ~ /^(memfile|sys)_/) # for the shell and the client
+                return 0
         if (is_pure(s) || is_tool(s) || (s in defined))
                 return 1
         if (room == "wire")
                 return s ~ /^msgpack_/
-        return room == "base" && member ~ /fdset/ && s == "close"
+        return room == "base" && (member ~ /memfile|sys_/ || (member ~ /fdset/ && s == "close"))
 }
 
 BEGIN { n = 0 }

@@ -2,7 +2,9 @@
  * it only when the socket takes one (out.c), so an entry can leave from anywhere in the list.
  *
  * Room: one message is always admitted into an empty backlog, else nothing larger than the limit
- * could ever pass. While somebody waits for room, nobody else gets it: first come, first served. */
+ * could ever pass. While somebody waits for room, nobody else gets it: first come, first served.
+ * Gaps take a place each, or a sender that finds room for one message between two losses after the
+ * other could make as many as it likes. */
 #include "broker/core/internal.h"
 
 #include <errno.h>
@@ -16,8 +18,13 @@ bool queue_has_room(const struct core *c, const struct session *s, const struct 
 
         if (list_is_empty(&s->queue))
                 return true;
+        if (bt_unlikely(m->n_fds) && s->queue_fds && s->queue_fds + m->n_fds > limits->queue_fds)
+                return false;
+        if (bt_unlikely(m->placed) && s->n_placed &&
+                s->placed_bytes + m->placed > limits->placed_bytes)
+                return false;
         return s->queue_bytes + m->len <= limits->queue_bytes &&
-               s->queue_messages + m->n_frames <= limits->queue_messages;
+               s->queue_messages + s->n_gaps + m->n_frames <= limits->queue_messages;
 }
 
 bool queue_is_low(const struct core *c, const struct session *s)
@@ -25,7 +32,10 @@ bool queue_is_low(const struct core *c, const struct session *s)
         const struct core_limits *limits = &c->config.limits;
 
         return s->queue_bytes <= limits->queue_bytes / LIMIT_LOW_WATER_DIVISOR &&
-               s->queue_messages <= limits->queue_messages / LIMIT_LOW_WATER_DIVISOR;
+               s->queue_messages <= limits->queue_messages / LIMIT_LOW_WATER_DIVISOR &&
+               s->queue_fds <= limits->queue_fds / LIMIT_LOW_WATER_DIVISOR &&
+               (s->n_placed <= 1 ||
+                       s->placed_bytes <= limits->placed_bytes / LIMIT_LOW_WATER_DIVISOR);
 }
 
 static struct entry *get_entry(struct core *c)
@@ -49,12 +59,19 @@ static void put_entry(struct core *c, struct entry *e)
         c->n_spare++;
 }
 
-static int watch_for_stall(struct core *c, struct session *s)
+bool queue_is_watched(const struct core *c, const struct session *s)
 {
-        if (s->stall.node.place || queue_is_low(c, s))
-                return 0;
-        return heap_set(&c->timers, &s->stall.node,
-                c->now_ns + c->config.limits.stall_ms * UINT64_C(1000000));
+        return !queue_is_low(c, s) || !list_is_empty(&s->waiters);
+}
+
+int queue_watch(struct core *c, struct session *s)
+{
+        if (!queue_is_watched(c, s))
+                heap_remove(&c->timers, &s->stall.node);
+        else if (!s->stall.node.place)
+                return heap_set(&c->timers, &s->stall.node,
+                        c->now_ns + c->config.limits.stall_ms * UINT64_C(1000000));
+        return 0;
 }
 
 static void account(struct core *c, struct session *s, const struct msg *m, bool add)
@@ -64,8 +81,41 @@ static void account(struct core *c, struct session *s, const struct msg *m, bool
         s->queue_bytes += sign * m->len;
         s->queue_messages += sign * m->n_frames;
         s->note_bytes += m->n_frames ? 0 : sign * m->len;
+        s->queue_fds += sign * m->n_fds;
+        s->placed_bytes += sign * m->placed;
+        s->n_placed += m->placed ? sign : 0;
+        c->count.placed_bytes += sign * m->placed;
         c->count.queued_bytes += sign * m->len;
         c->count.queued += sign * m->n_frames;
+}
+
+static void remove_entry(struct core *c, struct session *s, struct entry *e)
+{
+        list_remove(&e->link);
+        if (e->msg)
+                account(c, s, e->msg, false);
+        else
+                s->n_gaps--;
+        msg_unref(e->msg);
+        subset_unref(e->subset);
+        put_entry(c, e);
+}
+
+/* Puts `e`, which has its own references, at the end. */
+static int push(struct core *c, struct session *s, struct entry *e)
+{
+        if (e->subset)
+                e->subset->refs++;
+        list_push_back(&s->queue, &e->link);
+        if (e->msg)
+                account(c, s, e->msg, true);
+        else
+                s->n_gaps++;
+        session_mark(c, s);
+        int r = queue_watch(c, s);
+        if (r < 0)
+                remove_entry(c, s, e);
+        return r;
 }
 
 int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t)
@@ -77,34 +127,67 @@ int queue_push(struct core *c, struct session *s, struct msg *m, const struct ta
         *e = (struct entry){.msg = msg_ref(m)};
         if (t) {
                 e->subset = t->subset;
-                if (e->subset)
-                        e->subset->refs++;
                 e->observer = t->observer;
-                e->withheld = m->n_fds > t->max_fds;
+                e->withheld = msg_user_fds(m) > t->max_fds;
         }
-        list_push_back(&s->queue, &e->link);
-        account(c, s, m, true);
-        session_mark(c, s);
-        int r = watch_for_stall(c, s);
-        if (r < 0) {
-                list_remove(&e->link);
-                account(c, s, m, false);
-                msg_unref(m);
-                subset_unref(e->subset);
-                put_entry(c, e);
+        return push(c, s, e);
+}
+
+/* A gap that nothing has followed yet but other gaps. */
+static struct entry *find_gap(
+        const struct session *s, const struct subset *subset, enum wire_gap_reason reason)
+{
+        for (struct list *at = s->queue.prev; at != &s->queue; at = at->prev) {
+                struct entry *e = list_entry(at, struct entry, link);
+                if (e->msg)
+                        break;
+                if (e->gap_reason == reason && subset_is_same(e->subset, subset))
+                        return e;
         }
-        return r;
+        return NULL;
+}
+
+int queue_lose(struct core *c, struct session *s, struct subset *subset,
+        enum wire_gap_reason reason, uint32_t count)
+{
+        struct entry *last = find_gap(s, subset, reason);
+
+        c->count.dropped += count;
+        if (last && last->gap_count <= UINT32_MAX - count) {
+                last->gap_count += count;
+                return 0;
+        }
+        struct entry *e = get_entry(c);
+        if (!e)
+                return -ENOMEM;
+        *e = (struct entry){.subset = subset, .gap_reason = (uint8_t)reason, .gap_count = count};
+        return push(c, s, e);
+}
+
+void queue_make_gap(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason)
+{
+        account(c, s, e->msg, false);
+        c->count.dropped += e->msg->n_frames;
+        e->gap_count = e->msg->n_frames;
+        e->gap_reason = (uint8_t)reason;
+        s->n_gaps++;
+        msg_unref(take_ptr(e->msg));
 }
 
 void queue_pop(struct core *c, struct session *s)
 {
-        struct entry *e = list_entry(list_first(&s->queue), struct entry, link);
+        remove_entry(c, s, list_entry(list_first(&s->queue), struct entry, link));
+}
 
-        list_remove(&e->link);
-        account(c, s, e->msg, false);
-        msg_unref(e->msg);
-        subset_unref(e->subset);
-        put_entry(c, e);
+void queue_forget_request(struct core *c, struct session *s, uint64_t id)
+{
+        list_for_each_safe (link, &s->queue) {
+                struct entry *e = list_entry(link, struct entry, link);
+                if (!e->msg || e->msg->request != id)
+                        continue;
+                c->count.dropped += e->msg->n_frames;
+                remove_entry(c, s, e);
+        }
 }
 
 void queue_clear(struct core *c, struct session *s)
@@ -112,5 +195,7 @@ void queue_clear(struct core *c, struct session *s)
         c->count.discarded += s->queue_messages;
         while (!list_is_empty(&s->queue))
                 queue_pop(c, s);
+        s->is_chunking = false;
+        s->chunked = 0;
         heap_remove(&c->timers, &s->stall.node);
 }

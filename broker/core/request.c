@@ -146,13 +146,30 @@ static bool has_room_for_reply(const struct core *c, const struct session *s, si
                s->queue_messages < 2 * limits->queue_messages;
 }
 
+/* Which limit has no room for `m`; NULL if all have. */
+static const char *full_for_reply(
+        const struct core *c, const struct session *s, const struct msg *m)
+{
+        const struct core_limits *limits = &c->config.limits;
+
+        if (!has_room_for_reply(c, s, m->len))
+                return "queue_bytes";
+        if (m->n_fds && s->queue_fds && s->queue_fds + m->n_fds > 2 * limits->queue_fds)
+                return "queue_fds";
+        if (m->placed && s->n_placed && s->placed_bytes + m->placed > 2 * limits->placed_bytes)
+                return "placed_bytes";
+        return NULL;
+}
+
 bool request_reply(struct core *c, struct request *r, struct msg *m, uint64_t flags)
 {
         struct session *to = r->requester;
         struct target t = {.max_fds = (uint32_t)r->max_fds};
 
-        if (!has_room_for_reply(c, to, m->len)) {
-                request_end(c, r, WIRE_CODE_LIMIT, "queue_bytes", "replies are not read");
+        const char *limit = full_for_reply(c, to, m);
+
+        if (limit) {
+                request_end(c, r, WIRE_CODE_LIMIT, limit, "replies are not read");
                 return false;
         }
         m->flags = WIRE_DELIVERY_REPLY | (uint32_t)flags;

@@ -80,18 +80,21 @@ static struct session *session_new(struct core *c, const struct core_peer *peer)
         return s;
 }
 
-/* Who may come in. Later this asks the policy. */
+bool session_is_welcome(const struct core *c, const struct core_peer *peer)
+{
+        return peer->uid == c->config.self.uid || peer->uid == 0;
+}
+
 static void judge(struct core *c, struct session *s)
 {
         const struct core_limits *limits = &c->config.limits;
-        const struct core_peer *self = &c->config.self;
         char text[WIRE_TEXT_BYTES];
 
-        if (s->peer.uid != self->uid && s->peer.uid != 0) {
+        if (!session_is_welcome(c, &s->peer)) {
                 c->count.refused_sessions++;
                 snprintf(text, sizeof(text),
                         "uid %u may not use this bus: it serves uid %u and root", s->peer.uid,
-                        self->uid);
+                        c->config.self.uid);
                 session_end(c, s, WIRE_CODE_REFUSED, text);
         } else if (c->is_stopping) {
                 session_end(c, s, WIRE_CODE_SHUTDOWN, "the broker stops");
@@ -179,6 +182,7 @@ void session_keep_bye(struct session *s)
 void session_strip(struct core *c, struct session *s)
 {
         list_remove(&s->ended);
+        upload_drop(c, s);
         stop_receiving(c, s);
         queue_clear(c, s);
 }
@@ -186,9 +190,11 @@ void session_strip(struct core *c, struct session *s)
 void session_leave(struct core *c, struct session *s)
 {
         s->state = SESSION_LEAVING;
+        upload_drop(c, s);
         stop_receiving(c, s);
-        if (heap_set(&c->timers, &s->timer.node,
-                    c->now_ns + c->config.limits.drain_ms * UINT64_C(1000000)) < 0)
+        if (queue_watch(c, s) < 0 ||
+                heap_set(&c->timers, &s->timer.node,
+                        c->now_ns + c->config.limits.drain_ms * UINT64_C(1000000)) < 0)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory to leave in order");
         else
                 session_settle(c, s);
@@ -234,6 +240,7 @@ void core_close(struct core *c, struct session_id id, uint64_t now_ns)
         list_remove(&s->dirty);
         heap_remove(&c->timers, &s->timer.node);
         session_strip(c, s);
+        flight_drop(c, s);
         buf_deinit(&s->control);
         list_push_back(&c->ghosts, &s->ghost);
         c->n_ghosts++;

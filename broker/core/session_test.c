@@ -36,7 +36,7 @@ TEST(welcome_names_the_session_the_instance_and_the_limits)
         CHECK_EQ(w->window, 500000);
         CHECK_EQ(limit_of(w, "packet_bytes"), WIRE_PACKET_BYTES);
         CHECK_EQ(limit_of(w, "frame_bytes"), WIRE_FRAME_BYTES);
-        CHECK_EQ(limit_of(w, "payload_bytes"), WIRE_FRAME_BYTES);
+        CHECK_EQ(limit_of(w, "payload_bytes"), LIMIT_PAYLOAD_BYTES);
         CHECK_EQ(limit_of(w, "topic_bytes"), WIRE_TOPIC_BYTES);
         CHECK_EQ(limit_of(w, "fds"), WIRE_FDS);
         CHECK_EQ(limit_of(w, "requests"), 77);
@@ -70,8 +70,9 @@ TEST(an_id_of_a_closed_session_is_void)
         fake_close(a);
         struct client *b = fake_open(&f);
         CHECK_EQ(a->id.slot, a->id.slot);
-        core_input(f.core, a->id, "\x92\x05\x01", 3, NULL, f.now_ns);
-        core_violation(f.core, a->id, "late", f.now_ns);
+        core_input(
+                f.core, a->id, &(struct core_arrival){.data = "\x92\x05\x01", .len = 3}, f.now_ns);
+        core_end(f.core, a->id, WIRE_CODE_PROTOCOL, "late", f.now_ns);
         core_close(f.core, a->id, f.now_ns);
         core_writable(f.core, a->id);
         core_out_done(f.core, a->id, CORE_OUT_SENT, f.now_ns);
@@ -384,8 +385,8 @@ TEST(a_truncated_packet_ends_the_session)
         fake_init(&f);
         struct client *a = fake_open(&f), *b = fake_connect(&f);
 
-        core_violation(f.core, a->id, "truncated", f.now_ns);
-        core_violation(f.core, b->id, "truncated", f.now_ns);
+        core_end(f.core, a->id, WIRE_CODE_PROTOCOL, "truncated", f.now_ns);
+        core_end(f.core, b->id, WIRE_CODE_PROTOCOL, "truncated", f.now_ns);
         fake_flush(&f);
         CHECK(slice_is(expect_bye(a, WIRE_CODE_PROTOCOL)->m.verdict.text, "truncated"));
         expect_bye(b, WIRE_CODE_PROTOCOL);

@@ -62,7 +62,7 @@ TEST(shutdown_leaves_those_alone_that_end_already)
         fake_pub(pub, "a", "1");
         say_bye(leaving);
         fake_go(leaving);
-        core_violation(f.core, ending->id, "enough", f.now_ns);
+        core_end(f.core, ending->id, WIRE_CODE_PROTOCOL, "enough", f.now_ns);
         uint64_t deadline = core_deadline(f.core);
         f.now_ns += 1000;
         core_shutdown(f.core, f.now_ns);

@@ -37,14 +37,15 @@ void sim_deinit(struct sim *sim)
         }
 }
 
-struct peer *sim_open(struct sim *sim)
+struct peer *sim_open(struct sim *sim, bool memfd, uint32_t max_fds)
 {
         struct peer *p = calloc(1, sizeof(*p));
 
         if (!p)
                 abort();
         p->index = sim->n_peers;
-        p->c = fake_open(&sim->f);
+        p->max_fds = max_fds;
+        p->c = memfd ? fake_open_memfd(&sim->f) : fake_open(&sim->f);
         CHECK_EQ(p->c->number, p->index + 1);
         sim->peers[sim->n_peers++] = p;
         return p;
@@ -227,9 +228,10 @@ static struct post *post_of(const struct peer *p, uint64_t id)
 static void read_pub(struct sim *sim, struct peer *p, const struct got *g)
 {
         uint32_t from = (uint32_t)g->delivery.session - 1;
-        uint32_t counter = (uint32_t)strtoul((const char *)g->m.pub.payload.data, NULL, 10);
+        uint32_t counter = sim_counter_of(g);
 
-        CHECK(from < sim->n_peers);
+        CHECK(from < sim->n_peers && counter - 1 < sim->peers[from]->n_posts);
+        sim_check_large(sim, p, &sim->peers[from]->posts[counter - 1], g);
         take(p, from, counter);
         sim->n_delivered++;
         if (g->delivery.flags & WIRE_DELIVERY_REQUEST)
@@ -271,8 +273,11 @@ static void read_one(struct sim *sim, struct peer *p, const struct got *g)
 {
         switch (g->m.type) {
         case WIRE_PUB:
+        case WIRE_END:
                 read_pub(sim, p, g);
                 break;
+        case WIRE_BEGIN:
+                break; /* END has all of it */
         case WIRE_OK:
                 for (uint64_t i = 0; i < g->m.ok.n; i++)
                         settle(sim, p, g->m.ok.id + i, true);
@@ -298,6 +303,7 @@ void sim_read(struct sim *sim)
                 if (p->c->is_gone && !p->has_left)
                         sim_leaves(sim, p);
         }
+        fake_bury(&sim->f); /* what was read and forgotten */
 }
 
 void sim_finish(struct sim *sim)

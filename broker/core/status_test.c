@@ -131,7 +131,7 @@ TEST(the_status_says_how_far_each_session_is)
         fake_pub(c, "a", "x");
         say_bye(leaving);
         fake_go(leaving);
-        core_violation(f.core, ending->id, "enough", f.now_ns);
+        core_end(f.core, ending->id, WIRE_CODE_PROTOCOL, "enough", f.now_ns);
         say_request(c, 1, 0);
         say_pub(c, "$sys.status", "");
         fake_feed(c); /* and nobody is flushed meanwhile */

@@ -57,11 +57,6 @@ static inline void list_remove(struct list *l)
 }
 
 /* list_first returns the first link, NULL if there is none. */
-static inline struct list *list_last(const struct list *head)
-{
-        return list_is_empty(head) ? NULL : head->prev;
-}
-
 static inline struct list *list_first(const struct list *head)
 {
         return list_is_empty(head) ? NULL : head->next;

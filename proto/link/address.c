@@ -4,6 +4,7 @@
  * database. */
 #include "proto/link/address.h"
 
+#include "proto/base/sys.h"
 #include "proto/link/os.h"
 #include "proto/link/say.h"
 
@@ -17,8 +18,9 @@
 #include <unistd.h>
 
 enum {
-        /* sun_path has 108 bytes: a path ends with a NUL, an abstract name begins with one. */
-        NAME_BYTES = sizeof((struct address *)0)->name - 1,
+        /* sun_path has 108 bytes (104 on the BSDs and macOS): a path ends with a NUL, an abstract
+         * name begins with one. */
+        NAME_BYTES = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
         /* What listener_open puts behind the path while it prepares the socket: ".new". */
         BROKER_SUFFIX_BYTES = 4,
         /* One address of a list, options included. */
@@ -28,6 +30,7 @@ enum {
         LOOKUP_MOST_BYTES = 1 << 20,
 };
 
+_Static_assert(NAME_BYTES < sizeof(((struct address *)0)->name), "an address holds every name");
 _Static_assert(sizeof(((struct address_why *)0)->text) == SAY_BYTES, "say fits an address_why");
 
 #define bad(why, ...) (say((why)->text, __VA_ARGS__), ADDRESS_E_BAD)
@@ -59,8 +62,6 @@ static const char *parse_transport(const char *text, enum transport *ret)
 
 static int parse_abstract(const char *name, size_t len, struct address *a, struct address_why *why)
 {
-        if (!os_has_abstract())
-                return bad(why, "this system has no abstract names, use a path");
         if (a->transport != TRANSPORT_SEQPACKET)
                 return bad(why, "stream: and dgram: need a path, not an abstract name");
         if (!len)
@@ -85,7 +86,7 @@ static int parse_path(const char *path, size_t len, enum address_side side, stru
         struct address_why *why)
 {
         size_t most = NAME_BYTES - (side == ADDRESS_BROKER ? BROKER_SUFFIX_BYTES : 0);
-        const char *base = path[0] == '/' ? NULL : os_getenv("BUILD_WORKING_DIRECTORY");
+        const char *base = path[0] == '/' ? NULL : sys_getenv("BUILD_WORKING_DIRECTORY");
         int n;
 
         if (len > NAME_BYTES)
@@ -257,7 +258,7 @@ int address_parse(
         if (strchr(text, ','))
                 return bad(ret_why, "contains a comma, which separates addresses");
         const char *name = parse_transport(text, &a.transport);
-        const char *options = strchrnul(name, '?');
+        const char *options = name + strcspn(name, "?");
         int r = parse_name(name, (size_t)(options - name), side, &a, ret_why);
         if (r)
                 return r;
@@ -299,7 +300,7 @@ int address_parse_list(const char *text, enum address_side side, struct address 
  * left pointing into somebody's own directory. A directory that cannot be used is none. */
 static bool default_path(enum address_side side, struct address *ret)
 {
-        const char *dir = geteuid() == 0 ? ADDRESS_ROOT_DIR : os_getenv("XDG_RUNTIME_DIR");
+        const char *dir = geteuid() == 0 ? ADDRESS_ROOT_DIR : sys_getenv("XDG_RUNTIME_DIR");
         char path[sizeof(ret->name)];
         struct address_why why;
 
@@ -314,7 +315,7 @@ static bool default_path(enum address_side side, struct address *ret)
 int address_defaults(enum address_side side, struct address *ret_list, size_t cap, size_t *ret_n,
         struct address_why *ret_why)
 {
-        const char *env = os_getenv("BATON_ADDRESS");
+        const char *env = sys_getenv("BATON_ADDRESS");
         size_t n = 0;
 
         if (env && *env) {
@@ -323,7 +324,7 @@ int address_defaults(enum address_side side, struct address *ret_list, size_t ca
                         return bad(ret_why, "BATON_ADDRESS: %s", why.text);
                 return 0;
         }
-        if (os_has_abstract()) {
+        if (sys_has_abstract()) {
                 struct address *a = &ret_list[n++];
                 *a = (struct address){.is_abstract = true};
                 a->name_len =

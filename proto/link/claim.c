@@ -6,9 +6,9 @@
  *  - The lock decides between brokers. Its file is never removed: whoever removes and recreates a
  *    locked file has a second lock, not a second claim. Even with the lock, a socket that answers
  * is left alone: its broker may have lost its lock file.
- *  - The socket is bound as PATH.new, given its owner and mode, made to listen, and only then
- *    renamed to PATH: whoever sees PATH sees it complete, and PATH never goes missing meanwhile.
- *    PATH.new needs no random name: the lock protects it too.
+ *  - The socket is bound as PATH.new, given its owner and mode, made to listen (a datagram socket
+ *    hears from bind on), and only then renamed to PATH: whoever sees PATH sees it complete, and
+ *    PATH never goes missing meanwhile. PATH.new needs no random name: the lock protects it too.
  *  - bind creates the file with mode 0777 & ~umask (F10): the umask is set so that the mode is
  *    right at once, which, unlike a umask of 0, cannot open up anything else by accident.
  *  - The inode number recognises our file at the end. It cannot be reused before: the socket keeps
@@ -17,6 +17,7 @@
 
 #include "proto/link/os.h"
 #include "proto/link/say.h"
+#include "proto/link/transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,8 +64,8 @@ static int open_directory(
         return 0;
 }
 
-/* Whoever answers at `name` is named in `why`. */
-static int judge_answer(int r, int fd, struct listener_why *why)
+/* Whoever answers at `name` is named in `why`; for datagrams the kernel does not know. */
+static int judge_answer(int r, int fd, enum transport transport, struct listener_why *why)
 {
         struct cred who;
 
@@ -73,7 +74,7 @@ static int judge_answer(int r, int fd, struct listener_why *why)
         case -ENOENT:
                 return 0;
         case 0:
-                if (cred_of_peer(fd, &who) == 0)
+                if (transport != TRANSPORT_DGRAM && cred_of_peer(fd, &who) == 0)
                         say_who(why->text, "a live broker serves it: ", &who, "");
                 else
                         say(why->text, "a live broker serves it");
@@ -85,31 +86,32 @@ static int judge_answer(int r, int fd, struct listener_why *why)
                 say(why->text, "another program serves it, with another type of socket");
                 return LISTENER_E_TAKEN;
         case -EACCES:
+        case -EPERM: /* a security module; or a datagram socket that hears one sender only */
                 return unsafe(why, "a socket is there that may not be connected to");
         default:
                 return r;
         }
 }
 
-/* Returns 0 if nothing stands there, or a socket that nobody serves. */
-static int check_vacant(
-        const struct claim *c, const char *name, const char *path, struct listener_why *why)
+/* Returns 0 if nothing stands there, or a socket that nobody serves. A live one of another type
+ * says so whichever type asks; a dead one has none any more. Who asks for datagrams connects
+ * without being seen. */
+static int check_vacant(const struct claim *c, enum transport transport, const char *name,
+        const char *path, struct listener_why *why)
 {
-        cleanup_(closep) int found = os_find(c->dir, name);
-        struct stat st;
+        cleanup_(os_found_deinit) struct os_found found = OS_FOUND_INIT;
+        int r = os_look(c->dir, name, &found);
 
-        if (found < 0)
-                return found == -ENOENT ? 0 : found;
-        if (fstat(found, &st) < 0)
-                return -errno;
-        if (S_ISLNK(st.st_mode))
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (S_ISLNK(found.st.st_mode))
                 return unsafe(why, "a symbolic link is there (%.100s)", name);
-        if (!S_ISSOCK(st.st_mode))
+        if (!S_ISSOCK(found.st.st_mode))
                 return unsafe(why, "something is there that is no socket (%.100s)", name);
-        cleanup_(closep) int fd = os_socket(SOCK_SEQPACKET);
+        cleanup_(closep) int fd = os_socket(transport_socket(transport));
         if (fd < 0)
                 return fd;
-        return judge_answer(os_connect_found(fd, found, path), fd, why);
+        return judge_answer(os_connect_to(fd, &found, path), fd, transport, why);
 }
 
 static int open_lock(struct claim *c, bool is_shared, struct listener_why *why)
@@ -149,7 +151,7 @@ int claim_take(struct claim *c, const struct address *a, struct listener_why *re
         bool is_locked = flock(c->lock, LOCK_EX | LOCK_NB) == 0;
         if (!is_locked && errno != EWOULDBLOCK)
                 return -errno;
-        r = check_vacant(c, c->base, a->name, ret_why);
+        r = check_vacant(c, a->transport, c->base, a->name, ret_why);
         if (r || is_locked)
                 return r;
         return unsafe(ret_why, "its lock is held by a process that does not listen");
@@ -195,7 +197,9 @@ static int publish(struct claim *c, const char *name, const struct address *a, m
                 return r;
         if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
                 return unsafe(why, "its directory is being changed by somebody else");
-        if (listen(fd, backlog) < 0 || renameat(c->dir, name, c->dir, c->base) < 0)
+        if (a->transport != TRANSPORT_DGRAM && listen(fd, backlog) < 0)
+                return -errno;
+        if (renameat(c->dir, name, c->dir, c->base) < 0)
                 return -errno;
         c->is_bound = true;
         c->dev = st.st_dev;
@@ -213,7 +217,7 @@ int claim_bind(
 
         if (snprintf(path, sizeof(path), "%s.new", a->name) >= NAME_CAP)
                 return -ENAMETOOLONG;
-        int r = check_vacant(c, name, path, ret_why);
+        int r = check_vacant(c, a->transport, name, path, ret_why);
         if (r)
                 return r;
         if (unlinkat(c->dir, name, 0) < 0 && errno != ENOENT)

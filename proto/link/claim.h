@@ -25,7 +25,7 @@ struct claim {
  * Returns 0 · LISTENER_E_TAKEN · LISTENER_E_UNSAFE · -errno. */
 BT_MUST int claim_take(struct claim *c, const struct address *a, struct listener_why *ret_why);
 
-/* claim_bind has the socket `fd` listen at the path that was taken.
+/* claim_bind has the socket `fd`, of the address's transport, listen at the path that was taken.
  * Returns 0 · LISTENER_E_TAKEN · LISTENER_E_UNSAFE · -errno. */
 BT_MUST int claim_bind(struct claim *c, const struct address *a, int fd, int backlog,
         struct listener_why *ret_why);

@@ -19,7 +19,8 @@ struct link_why {
  * ret_broker   who listens.
  * ret_why      filled for every outcome but 0, and for -errno too.
  * Returns 0 · LINK_E_ABSENT · LINK_E_UNTRUSTED · LINK_E_BUSY · LINK_E_DENIED · LINK_E_WRONG_TYPE
- *         the text names the right prefix · LINK_E_UNSUPPORTED · -errno. */
+ *         the text names the right prefix · LINK_E_UNSUPPORTED datagrams have no connection: see
+ *         dgram_connect · -errno. */
 BT_MUST int link_connect(const struct address *a, struct graveyard *yard, struct link **ret_link,
         struct cred *ret_broker, struct link_why *ret_why);
 

@@ -6,7 +6,8 @@
 #include <sys/types.h>
 
 struct cred {
-        pid_t pid; /* 0: a process of a pid namespace that cannot be seen from here */
+        /* 0: of a pid namespace that cannot be seen from here, or the system does not say. */
+        pid_t pid;
         uid_t uid;
         gid_t gid;
 };

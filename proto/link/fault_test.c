@@ -1,10 +1,12 @@
 /* What the kernel can answer, errno by errno: the system calls are replaced (--wrap) by ones that
  * fail as told. */
+#include "proto/link/dgram.h"
 #include "proto/link/link.h"
 #include "proto/link/listener.h"
 
 #include "tests/harness/test.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -48,6 +50,14 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
         return fails() ? -1 : __real_recvmsg(fd, msg, flags);
 }
 
+/* A portable build has the other one. */
+int __real_accept(int fd, struct sockaddr *addr, socklen_t *len);
+int __wrap_accept(int fd, struct sockaddr *addr, socklen_t *len);
+int __wrap_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+        return fails() ? -1 : __real_accept(fd, addr, len);
+}
+
 int __real_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
 int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
 int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
@@ -70,12 +80,38 @@ int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
         return r;
 }
 
+/* What is renamed to "d" the moment before the next connect. */
+static const char *replacement;
+
+int __real_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+        if (replacement)
+                CHECK_EQ(rename(replacement, "d"), 0);
+        replacement = NULL;
+        return __real_connect(fd, addr, len);
+}
+
+/* The next malloc fails. */
+static bool has_no_memory;
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_malloc(size_t n)
+{
+        if (!has_no_memory)
+                return __real_malloc(n);
+        has_no_memory = false;
+        return NULL;
+}
+
 static int send_with(struct link *l, int error, int times, const struct fdset *fds)
 {
         struct iovec iov = {.iov_base = (char *)"x", .iov_len = 1};
 
         set_fault(error, times);
-        return link_send(l, &iov, 1, fds);
+        return link_send(l, &iov, 1, fdset_fds(fds), fdset_n(fds));
 }
 
 static int recv_with(struct link *l, int error, int times)
@@ -187,9 +223,11 @@ TEST(each_errno_of_accept_has_its_outcome)
         struct address_why why;
         struct listener_why listener_why;
         struct listener *l;
+        const char *dir = getenv("TEST_TMPDIR");
         int fd = -1;
 
-        CHECK_EQ(address_parse("@fault", ADDRESS_BROKER, &a, &why), 0);
+        CHECK_EQ(chdir(dir ? dir : "/tmp"), 0);
+        CHECK_EQ(address_parse("./fault", ADDRESS_BROKER, &a, &why), 0);
         CHECK_EQ(listener_open(&a, 1, &l, &listener_why), 0);
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 set_fault(rows[i].error, rows[i].times);
@@ -198,6 +236,7 @@ TEST(each_errno_of_accept_has_its_outcome)
                 CHECK_EQ(fd, -1);
         }
         listener_close(l);
+        CHECK_EQ(unlink("fault.lock"), 0);
 }
 
 TEST(a_path_has_no_other_mode_before_its_own)
@@ -206,8 +245,14 @@ TEST(a_path_has_no_other_mode_before_its_own)
                 const char *text;
                 mode_t mode;
         } rows[] = {
-                {"./s", 0600}, {"./s?mode=0666", 0666}, {"./s?mode=0640", 0640},
+                {"./s", 0600},
+                {"./s?mode=0666", 0666},
+                {"./s?mode=0640", 0640},
                 {"./s?mode=0666&group=0", 0606}, /* nothing for a group that is not yet its own */
+                {"stream:./s", 0600},
+                {"stream:./s?mode=0666&group=0", 0606},
+                {"dgram:./s", 0600},
+                {"dgram:./s?mode=0622&group=0", 0602},
         };
         const char *dir = getenv("TEST_TMPDIR");
         mode_t before = umask(022);
@@ -220,10 +265,101 @@ TEST(a_path_has_no_other_mode_before_its_own)
                 struct listener *l;
                 CHECK_EQ(address_parse(rows[i].text, ADDRESS_BROKER, &a, &why), 0);
                 a.gid = getegid();
-                CHECK_EQ(listener_open(&a, 1, &l, &listener_why), 0);
+                int r = listener_open(&a, 1, &l, &listener_why);
+                if (r == LINK_E_UNSUPPORTED)
+                        continue; /* datagrams, in a portable build */
+                CHECK_EQ(r, 0);
                 CHECK_EQ(bound_mode, rows[i].mode);
                 listener_close(l);
         }
         umask(before);
         CHECK_EQ(unlink("s.lock"), 0);
+}
+
+static struct address path(const char *text)
+{
+        struct address_why why;
+        struct address a;
+
+        CHECK_EQ(address_parse(text, ADDRESS_BROKER, &a, &why), 0);
+        return a;
+}
+
+/* A receiver at "d". */
+static struct listener *open_receiver(void)
+{
+        const char *dir = getenv("TEST_TMPDIR");
+        struct listener_why why;
+        struct listener *l;
+
+        CHECK_EQ(chdir(dir ? dir : "/tmp"), 0);
+        unsetenv("BUILD_WORKING_DIRECTORY");
+        struct address a = path("dgram:./d");
+        CHECK_EQ(listener_open(&a, 1, &l, &why), 0);
+        return l;
+}
+
+static void close_receiver(struct listener *l)
+{
+        listener_close(l);
+        CHECK_EQ(unlink("d.lock"), 0);
+}
+
+LINUX_TEST(a_sender_needs_memory_and_a_file_that_stays_the_same, "no datagrams")
+{
+        struct listener *l = open_receiver();
+        struct address a = path("dgram:./d");
+        struct link_why why;
+        struct dgram *d = NULL;
+
+        has_no_memory = true;
+        CHECK_EQ(dgram_connect(&a, &d, &why), -ENOMEM);
+        CHECK_STR(why.text, "Cannot allocate memory");
+        CHECK_EQ(dgram_connect(&a, &d, &why), 0);
+        d = dgram_free(d);
+        int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "other"};
+        CHECK_EQ(bind(other, (struct sockaddr *)&addr, sizeof(addr)), 0);
+        replacement = "other";
+        CHECK_EQ(dgram_connect(&a, &d, &why), LINK_E_BUSY);
+        CHECK_STR(why.text, "it is being replaced");
+        CHECK_NULL(d);
+        close(other);
+        CHECK_EQ(unlink("d"), 0);
+        close_receiver(l);
+}
+
+LINUX_TEST(each_errno_of_a_datagram_has_its_outcome, "no datagrams")
+{
+        static const struct {
+                int error, sent, received;
+        } rows[] = {
+                {EAGAIN, LINK_E_AGAIN, LINK_E_AGAIN},
+                {ECONNREFUSED, LINK_E_GONE, -ECONNREFUSED},
+                {ENOTCONN, LINK_E_GONE, -ENOTCONN},
+                {EPIPE, LINK_E_GONE, -EPIPE},
+                {EMSGSIZE, LINK_E_TOO_BIG, -EMSGSIZE},
+                {ENOBUFS, LINK_E_EXHAUSTED, LINK_E_EXHAUSTED},
+                {ENOMEM, LINK_E_EXHAUSTED, LINK_E_EXHAUSTED},
+                {EPERM, -EPERM, -EPERM},
+                {EINTR, 0, 0},
+        };
+        struct listener *l = open_receiver();
+        struct address a = path("dgram:./d");
+        struct link_why why;
+        struct dgram *d;
+        struct cred who;
+        char buf[8];
+        size_t len;
+
+        CHECK_EQ(dgram_connect(&a, &d, &why), 0);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                set_fault(rows[i].error, 1);
+                CHECK_EQ(dgram_send(d, "x", 1), rows[i].sent);
+                set_fault(rows[i].error, 1);
+                CHECK_EQ(dgram_recv(l, NULL, buf, sizeof(buf), &len, &who), rows[i].received);
+        }
+        CHECK_EQ(dgram_recv(l, NULL, buf, sizeof(buf), &len, &who), LINK_E_AGAIN);
+        dgram_free(d);
+        close_receiver(l);
 }

@@ -1,5 +1,6 @@
 /* Design note. One system call a packet each way, and the common packet, which has no descriptors,
- * costs one look at the control length beyond it. No state is kept between packets.
+ * costs one look at the control length beyond it. No state is kept between packets. Streams, which
+ * keep some, go their own way at the top of each function: stream.c.
  *
  * Kernel behaviour that this file relies on; tests/link/kernel_facts_test.c shows each:
  *  F1  A peer that left with unread input sets an error on our socket. The next recvmsg (or
@@ -11,20 +12,19 @@
  * it would install descriptors of its own. */
 #include "proto/link/link.h"
 
+#include "proto/link/msg.h"
 #include "proto/link/os.h"
+#include "proto/link/stream.h"
+#include "proto/link/transport.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
-        /* The error of F1 comes once, for a peer goes once. A socket that says it again and again
-         * is out of order. */
-        RESETS_MAX = 3,
         /* What the kernel may charge for a packet beyond its bytes. */
         PACKET_OVERHEAD_BYTES = 4096,
 };
@@ -34,15 +34,10 @@ struct link {
         bool has_cred;
         struct cred cred;
         struct graveyard *yard;
+        struct stream *stream; /* NULL: SEQPACKET */
 };
 
-/* Room for all that the kernel may attach to one packet, aligned for cmsghdr. */
-union control {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(FDSET_MAX * sizeof(int)) + OS_CRED_SPACE];
-};
-
-static int check_socket(int fd)
+static int check_socket(int fd, enum transport transport)
 {
         struct sockaddr_un addr;
         socklen_t addr_len = sizeof(addr);
@@ -53,7 +48,9 @@ static int check_socket(int fd)
                 return -errno;
         if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0)
                 return -errno;
-        return addr.sun_family == AF_UNIX && type == SOCK_SEQPACKET ? 0 : LINK_E_WRONG_TYPE;
+        return addr.sun_family == AF_UNIX && type == transport_socket(transport)
+                       ? 0
+                       : LINK_E_WRONG_TYPE;
 }
 
 static int set_flags(int fd)
@@ -71,15 +68,19 @@ static int adopt(int fd, enum transport transport, struct graveyard *yard, struc
 {
         int r;
 
-        if (transport != TRANSPORT_SEQPACKET)
+        if (transport == TRANSPORT_DGRAM)
                 return LINK_E_UNSUPPORTED;
-        if ((r = check_socket(fd)) || (r = set_flags(fd)) ||
+        if ((r = check_socket(fd, transport)) || (r = set_flags(fd)) ||
                 (r = os_send_room(fd, LINK_SEND_BYTES)))
                 return r;
         struct link *l = malloc(sizeof(*l));
         if (!l)
                 return -ENOMEM;
         *l = (struct link){.fd = fd, .yard = yard};
+        if (transport == TRANSPORT_STREAM && (r = stream_new(fd, yard, &l->stream))) {
+                free(l);
+                return r;
+        }
         *ret_link = l;
         return 0;
 }
@@ -91,6 +92,22 @@ int link_new_adopt(int fd, enum transport transport, struct graveyard *yard, str
         if (r)
                 close(fd);
         return r;
+}
+
+int link_find_transport(int fd, enum transport *ret)
+{
+        struct sockaddr_un peer;
+        socklen_t peer_len = sizeof(peer), len = sizeof(int);
+        int type;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+                return errno == ENOTSOCK ? LINK_E_WRONG_TYPE : -errno;
+        if (type != SOCK_SEQPACKET && type != SOCK_STREAM)
+                return LINK_E_WRONG_TYPE;
+        if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
+                return -errno;
+        *ret = type == SOCK_STREAM ? TRANSPORT_STREAM : TRANSPORT_SEQPACKET;
+        return 0;
 }
 
 int link_pair(struct graveyard *yard_a, struct graveyard *yard_b, struct link **ret_a,
@@ -117,6 +134,7 @@ int link_pair(struct graveyard *yard_a, struct graveyard *yard_b, struct link **
 struct link *link_free(struct link *l)
 {
         if (l) {
+                stream_free(l->stream);
                 close(l->fd);
                 free(l);
         }
@@ -143,115 +161,78 @@ __attribute__((unused)) static bool has_bytes(const struct iovec *iov, size_t n_
         return false;
 }
 
-static void attach(struct msghdr *msg, union control *control, const struct fdset *fds)
-{
-        size_t len = fdset_n(fds) * sizeof(int);
-
-        memset(control->bytes, 0, CMSG_SPACE(len));
-        msg->msg_control = control->bytes;
-        msg->msg_controllen = CMSG_SPACE(len);
-        struct cmsghdr *c = &control->align;
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(len);
-        memcpy(CMSG_DATA(c), fdset_fds(fds), len);
-}
-
-static int send_outcome(int error, bool has_fds)
-{
-        switch (error) {
-        case EAGAIN:
-                return LINK_E_AGAIN;
-        case EPIPE:
-        case ECONNRESET:
-        case ENOTCONN: /* the peer went in this very moment: some kernels disconnect us then */
-        case ECONNREFUSED:
-                return LINK_E_GONE;
-        case EMSGSIZE:
-                return LINK_E_TOO_BIG;
-        case ENOBUFS:
-        case ENOMEM:
-                return LINK_E_EXHAUSTED;
-        case ETOOMANYREFS:
-                return has_fds ? LINK_E_IN_FLIGHT : -error;
-        case EPERM:
-                return has_fds ? LINK_E_REFUSED : -error;
-        default:
-                return -error;
-        }
-}
-
-int link_send(struct link *l, const struct iovec *iov, size_t n_iov, const struct fdset *fds)
+int link_send(struct link *l, const struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds)
 {
         struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n_iov};
-        union control control;
-        ssize_t n;
+        union msg_control control;
 
         assert(has_bytes(iov, n_iov));
-        if (bt_unlikely(fdset_n(fds)))
-                attach(&msg, &control, fds);
-        do
-                n = sendmsg(l->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-        while (bt_unlikely(n < 0) && errno == EINTR);
-        return bt_likely(n >= 0) ? 0 : send_outcome(errno, fdset_n(fds) > 0);
+        if (bt_unlikely(l->stream))
+                return stream_send(l->stream, iov, n_iov, fds, n_fds);
+        if (bt_unlikely(n_fds))
+                msg_attach(&msg, &control, fds, n_fds);
+        ssize_t n = msg_send(l->fd, &msg);
+        return bt_likely(n >= 0) ? 0 : msg_send_outcome((int)n, n_fds > 0);
 }
 
-/* Collects the descriptors, and the credentials. */
-static int take_control(struct link *l, struct msghdr *msg, struct fdset **ret_fds)
+bool link_is_unsent(const struct link *l)
 {
-        int fds[FDSET_MAX];
-        size_t n = 0;
-
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-                l->has_cred |= os_find_cred(c, &l->cred);
-                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-                        continue;
-                size_t more = size_min((c->cmsg_len - CMSG_LEN(0)) / sizeof(int), FDSET_MAX - n);
-                memcpy(fds + n, CMSG_DATA(c), more * sizeof(int));
-                n += more;
-        }
-        return n ? fdset_new_take(fds, n, l->yard, ret_fds) : 0;
+        return l->stream && stream_unsent(l->stream);
 }
 
-static ssize_t receive(int fd, struct msghdr *msg)
+int link_flush(struct link *l)
 {
-        for (int resets = 0;;) {
-                ssize_t n = os_recv(fd, msg);
-                if (bt_likely(n >= 0))
-                        return n;
-                if (errno == EINTR || (errno == ECONNRESET && ++resets < RESETS_MAX))
-                        continue;
-                return -errno;
-        }
+        return l->stream ? stream_flush(l->stream) : 0;
 }
 
-/* All but a packet of bytes alone; kept out of line, with its array. */
+/* What travelled beside the packet's bytes: the descriptors are the caller's. */
+static struct fdset *hand_over(struct link *l, const struct msg_extras *extras)
+{
+        l->has_cred = extras->has_cred;
+        l->cred = extras->cred;
+        return extras->fds;
+}
+
+/* All but a packet of bytes alone; kept out of line, with its arrays. */
 __attribute__((noinline)) static int settle(
         struct link *l, struct msghdr *msg, ssize_t n, size_t *ret_len, struct fdset **ret_fds)
 {
-        cleanup_(fdset_unrefp) struct fdset *fds = NULL;
+        struct msg_extras extras;
 
         if (n < 0) {
                 if (n == -EAGAIN)
                         return LINK_E_AGAIN;
-                return n == -ENOTCONN ? LINK_E_EOF : (int)n; /* see send_outcome */
+                return n == -ENOTCONN ? LINK_E_EOF : (int)n; /* see msg_send_outcome */
         }
         l->has_cred = false;
-        int r = take_control(l, msg, &fds);
-        if (r < 0)
+        int r = msg_take(msg, l->yard, &extras);
+        if (r == 0 && n == 0)
+                r = LINK_E_EOF;
+        else if (r == 0 && msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+                r = LINK_E_BROKEN;
+        if (r) {
+                fdset_unref(extras.fds);
                 return r;
-        if (n == 0)
-                return LINK_E_EOF;
-        if (msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-                return LINK_E_BROKEN;
+        }
         *ret_len = (size_t)n;
-        *ret_fds = take_ptr(fds);
+        *ret_fds = hand_over(l, &extras);
         return 0;
+}
+
+__attribute__((noinline)) static int recv_stream(
+        struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds)
+{
+        struct msg_extras extras;
+        int r = stream_recv(l->stream, buf, cap, ret_len, &extras);
+
+        if (r == 0)
+                *ret_fds = hand_over(l, &extras);
+        return r;
 }
 
 int link_recv(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds)
 {
-        union control control;
+        union msg_control control;
         struct iovec iov = {.iov_base = buf, .iov_len = cap};
         struct msghdr msg = {
                 .msg_iov = &iov,
@@ -259,8 +240,10 @@ int link_recv(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fds
                 .msg_control = control.bytes,
                 .msg_controllen = sizeof(control.bytes),
         };
-        ssize_t n = receive(l->fd, &msg);
 
+        if (bt_unlikely(l->stream))
+                return recv_stream(l, buf, cap, ret_len, ret_fds);
+        ssize_t n = msg_recv(l->fd, &msg);
         if (n <= 0 || bt_unlikely(msg.msg_controllen) ||
                 bt_unlikely(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
                 return settle(l, &msg, n, ret_len, ret_fds);
@@ -299,8 +282,11 @@ bool link_find_cred(const struct link *l, struct cred *ret)
 
 int link_make_room(struct link *l, size_t bytes)
 {
+        size_t rest = l->stream ? stream_unsent(l->stream) : 0;
         size_t used;
         int r = os_unread(l->fd, &used);
 
+        if (rest) /* goes first */
+                bytes += rest + PACKET_OVERHEAD_BYTES;
         return r < 0 ? r : os_send_room(l->fd, used + bytes + PACKET_OVERHEAD_BYTES);
 }

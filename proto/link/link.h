@@ -1,6 +1,8 @@
 /* link.h - one connected socket: packets in, packets out, each with its descriptors.
  *
- * A packet has at least one byte: an empty one cannot be told from the end (F3). */
+ * A packet has at least one byte: an empty one cannot be told from the end (F3). On a stream it is
+ * led by its length, 0xce and four bytes, big-endian; a packet's descriptors come with its bytes.
+ */
 #ifndef BATON_LINK_LINK_H
 #define BATON_LINK_LINK_H
 
@@ -19,7 +21,7 @@ enum link_outcome {
         LINK_E_IN_FLIGHT,   /* too many descriptors of this uid wait to be received, anywhere */
         LINK_E_REFUSED,     /* the receiver takes no descriptors */
         LINK_E_EXHAUSTED,   /* the system is out of memory or descriptors now; try again later */
-        LINK_E_UNSUPPORTED, /* this build has no such transport */
+        LINK_E_UNSUPPORTED, /* this build has no such transport, or no such names */
         LINK_E_ABSENT,      /* nobody listens there */
         LINK_E_UNTRUSTED,   /* somebody listens there who is not whom we expect */
         LINK_E_BUSY,        /* the listener's backlog is full; try again soon */
@@ -29,9 +31,13 @@ enum link_outcome {
 };
 
 enum {
+        /* The longest packet. Streams refuse longer ones; records are bounded by the caller. */
+        LINK_PACKET_BYTES = 65536,
         /* Bytes of SO_SNDBUF that every link has at least: Linux's usual default. Packets of up to
          * a third of it can be sent whoever made the socket (F4, F5). */
         LINK_SEND_BYTES = 212992,
+        /* Pieces of one packet. */
+        LINK_IOV_MAX = 1023,
 };
 
 struct link;
@@ -39,19 +45,24 @@ struct link;
 /* link_new_adopt makes a link of a connected AF_UNIX socket: nonblocking, close-on-exec, with room
  * for LINK_SEND_BYTES. It owns `fd` from now on, also when it fails.
  *
+ * transport   SEQPACKET or STREAM; must be what the socket is.
  * yard   where descriptors that nobody gets are laid; it must live longer. NULL: closed at once.
  * Returns 0 · LINK_E_UNSUPPORTED the transport · LINK_E_WRONG_TYPE the socket is of another family
  *         or type · -errno. */
 BT_MUST int link_new_adopt(
         int fd, enum transport transport, struct graveyard *yard, struct link **ret_link);
 
+/* link_find_transport tells which transport a socket that came by inheritance has.
+ * Returns 0 · LINK_E_WRONG_TYPE no SEQPACKET or STREAM socket · -errno (-ENOTCONN). */
+BT_MUST int link_find_transport(int fd, enum transport *ret);
+
 /* link_pair makes two links that are connected with each other.
  * Returns 0 · -errno. */
 BT_MUST int link_pair(struct graveyard *yard_a, struct graveyard *yard_b, struct link **ret_a,
         struct link **ret_b);
 
-/* link_free closes the socket. What was sent and not yet received reaches the peer none the less.
- * NULL is fine. Returns NULL. */
+/* link_free closes the socket. What was sent and not yet received reaches the peer none the less,
+ * but not what a stream has kept (link_flush). NULL is fine. Returns NULL. */
 struct link *link_free(struct link *l);
 void link_freep(struct link **l);
 
@@ -60,22 +71,39 @@ int link_fd(const struct link *l);
 
 /* link_send sends one packet, whole or not at all.
  *
- * iov [n_iov]   the bytes, >= 1 in all; n_iov <= 1024 (IOV_MAX).
- * fds           the descriptors that go with them, NULL for none; stay with the caller.
+ * iov [n_iov]   the bytes, >= 1 in all; n_iov <= LINK_IOV_MAX.
+ * fds [n_fds]   the descriptors that go with them, n_fds <= FDSET_MAX; stay with the caller.
  * Returns 0 · LINK_E_AGAIN · LINK_E_GONE keep receiving until LINK_E_EOF · LINK_E_TOO_BIG ·
- *         LINK_E_IN_FLIGHT, LINK_E_REFUSED only with `fds` · LINK_E_EXHAUSTED · -errno. */
+ *         LINK_E_IN_FLIGHT, LINK_E_REFUSED only with descriptors · LINK_E_EXHAUSTED · -errno.
+ * A stream may take a packet in part: that is 0, the link keeps the rest (its descriptors are gone
+ * with the first part), and takes no other packet (LINK_E_AGAIN) until link_flush has sent it. */
 BT_MUST int link_send(
-        struct link *l, const struct iovec *iov, size_t n_iov, const struct fdset *fds);
+        struct link *l, const struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds);
+
+/* link_is_unsent: the rest of a packet waits to be sent: poll for POLLOUT, then link_flush. */
+bool link_is_unsent(const struct link *l);
+
+/* link_flush sends what a stream has kept; every link_send tries it first.
+ * Returns 0 nothing is left · LINK_E_AGAIN · LINK_E_GONE what was left is forgotten ·
+ *         LINK_E_EXHAUSTED · -errno. */
+BT_MUST int link_flush(struct link *l);
 
 /* link_recv receives one packet. It never ends before the last packet that the peer sent, although
  * the kernel reports a peer that left with unread input before it hands out that peer's packets
  * (F1): receive until LINK_E_EOF, also when poll says POLLERR or libuv a status below 0 (F2).
  *
- * buf [cap]   receives `*ret_len` bytes, 1 <= *ret_len <= cap.
+ * A stream's packet may come in many pieces: LINK_E_AGAIN until it is whole. It never reads beyond
+ * one packet, so poll tells the truth about the next. A packet cut short by the end of the stream
+ * is discarded. A stream that was LINK_E_BROKEN once is so for ever, while poll goes on to see what
+ * is left in it.
+ *
+ * buf [cap]   receives `*ret_len` bytes, 1 <= *ret_len <= cap; a stream wants cap >=
+ *             LINK_PACKET_BYTES.
  * ret_fds     the caller owns it: up to FDSET_MAX descriptors, close-on-exec; NULL if there are
  *             none.
  * Returns 0 · LINK_E_AGAIN · LINK_E_EOF · LINK_E_BROKEN the packet was longer than `cap`, or not
- *         all of its descriptors could be had; what came lies on the yard · -errno. */
+ *         all of its descriptors could be had, or a stream says no possible length; what came lies
+ *         on the yard · -errno. */
 BT_MUST int link_recv(
         struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds);
 
@@ -92,11 +120,12 @@ BT_MUST int link_allow_fds(struct link *l, bool on);
 
 /* link_ask_cred has the kernel attach the sender's credentials to each packet sent from now on. For
  * a socketpair end: do it before the peer can write.
- * Returns 0 · -errno. */
+ * Returns 0 · -errno (-EOPNOTSUPP: this build cannot tell who sends). */
 BT_MUST int link_ask_cred(struct link *l, bool on);
 
 /* link_find_cred gives the credentials that came with the latest packet received, true if it had
- * any. A packet sent before link_ask_cred has pid 0. */
+ * any. A packet sent before link_ask_cred has pid 0. A stream's packet has none if not all of its
+ * bytes came under the same. */
 bool link_find_cred(const struct link *l, struct cred *ret);
 
 /* link_make_room lets one more packet of up to `bytes` into a link that has answered LINK_E_AGAIN:

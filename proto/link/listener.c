@@ -8,10 +8,12 @@
 #include "proto/link/claim.h"
 #include "proto/link/os.h"
 #include "proto/link/say.h"
+#include "proto/link/transport.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -30,7 +32,7 @@ struct listener {
 static void say_holder(const struct sockaddr_un *addr, socklen_t len, struct listener_why *why)
 {
         struct cred who;
-        int fd = os_socket(SOCK_SEQPACKET);
+        int fd = os_socket(SOCK_SEQPACKET); /* no other has abstract names: address.c */
 
         say(why->text, "bound by another process");
         if (fd < 0)
@@ -68,13 +70,25 @@ static int open_path(struct listener *l, int backlog, struct listener_why *why)
         return r ? r : claim_bind(&l->claim, &l->address, l->fd, backlog, why);
 }
 
+/* Of each datagram we want to know the sender, from the first on; and that one of any length that
+ * the other side can send finds room. Linux counts datagrams instead and charges their sender. */
+static int prepare_dgram(int fd)
+{
+        int bytes = LINK_SEND_BYTES;
+
+        (void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+        return os_pass_cred(fd, true);
+}
+
 static int open_socket(struct listener *l, int backlog, struct listener_why *why)
 {
-        l->fd = os_socket(SOCK_SEQPACKET);
+        l->fd = os_socket(transport_socket(l->address.transport));
         if (l->fd < 0)
                 return l->fd;
         /* Connections inherit it, from connect on, before anybody has accepted them. */
         int r = os_pass_fds(l->fd, false);
+        if (r == 0 && l->address.transport == TRANSPORT_DGRAM)
+                r = prepare_dgram(l->fd);
         if (r < 0)
                 return r;
         return l->address.is_abstract ? open_abstract(l, backlog, why) : open_path(l, backlog, why);
@@ -83,8 +97,11 @@ static int open_socket(struct listener *l, int backlog, struct listener_why *why
 static int open_listener(const struct address *a, int backlog, struct listener **ret_listener,
         struct listener_why *why)
 {
-        if (a->transport != TRANSPORT_SEQPACKET) {
-                say(why->text, "this transport is not supported");
+        const char *lack = a->is_abstract && a->transport != TRANSPORT_SEQPACKET
+                                   ? "stream: and dgram: need a path"
+                                   : os_lacks(a);
+        if (lack) {
+                say(why->text, "%s", lack);
                 return LINK_E_UNSUPPORTED;
         }
         cleanup_(listener_closep) struct listener *l = malloc(sizeof(*l));

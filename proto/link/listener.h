@@ -17,13 +17,14 @@ struct listener_why {
         char text[160];
 };
 
-/* listener_open binds the address and listens. Call it while the process has one thread: it sets
- * the umask for an instant.
+/* listener_open binds the address and listens; a socket for datagrams, which are received with
+ * dgram_recv, has no backlog. Call it while the process has one thread: it sets the umask for an
+ * instant.
  *
  * A path has the mode of the address, 0600 without one, from the moment it can be seen. Its claim
  * is a lock on PATH.lock, a file that is never removed. A socket that nobody serves is replaced
- * atomically; one that is served never, lock or no lock. Connected clients cannot send descriptors
- * before link_allow_fds (Linux 6.16).
+ * atomically; one that is served never, by a socket of whatever type, lock or no lock. Connected
+ * clients cannot send descriptors before link_allow_fds, datagrams never (Linux 6.16).
  *
  * ret_why      filled for every outcome but 0, and for -errno too.
  * Returns 0 · LISTENER_E_TAKEN, LISTENER_E_UNSAFE · LINK_E_UNSUPPORTED the transport ·
@@ -42,7 +43,8 @@ int listener_fd(const struct listener *l);
 const struct address *listener_address(const struct listener *l);
 
 /* listener_accept takes the next connection: the caller owns `*ret_fd`, which is nonblocking and
- * close-on-exec, and gives it to link_new_adopt.
+ * close-on-exec, and gives it to link_new_adopt with the transport of listener_address. Not for
+ * datagrams.
  * Returns 0 · LINK_E_AGAIN nobody waits · LINK_E_EXHAUSTED out of descriptors or memory: who waits
  *         keeps waiting; rest a while, the listener stays readable · -errno. */
 BT_MUST int listener_accept(struct listener *l, int *ret_fd);

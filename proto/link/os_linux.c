@@ -8,7 +8,6 @@
 #include <linux/sockios.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -17,11 +16,6 @@
 #if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
 #define SO_PASSRIGHTS 83
 #endif
-
-const char *os_getenv(const char *name)
-{
-        return secure_getenv(name);
-}
 
 int os_socket(int type)
 {
@@ -48,9 +42,10 @@ ssize_t os_recv(int fd, struct msghdr *msg)
         return recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 }
 
-bool os_has_abstract(void)
+const char *os_lacks(const struct address *a)
 {
-        return true;
+        (void)a;
+        return NULL;
 }
 
 void os_abstract(
@@ -73,9 +68,26 @@ int os_find_dir(const char *path)
         return open_path(AT_FDCWD, path, O_DIRECTORY);
 }
 
-int os_find(int dir, const char *path)
+int os_look(int dir, const char *path, struct os_found *ret)
 {
-        return open_path(dir, path, O_NOFOLLOW);
+        int fd = open_path(dir, path, O_NOFOLLOW);
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &ret->st) < 0) {
+                int r = -errno;
+                close(fd);
+                return r;
+        }
+        ret->fd = fd;
+        return 0;
+}
+
+void os_found_deinit(struct os_found *found)
+{
+        if (found->fd >= 0)
+                close(found->fd);
+        found->fd = -1;
 }
 
 static int connect_path(int fd, const char *path)
@@ -86,11 +98,11 @@ static int connect_path(int fd, const char *path)
         return connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 }
 
-int os_connect_found(int fd, int found, const char *path)
+int os_connect_to(int fd, const struct os_found *found, const char *path)
 {
         char magic[32];
 
-        snprintf(magic, sizeof(magic), "/proc/self/fd/%d", found);
+        snprintf(magic, sizeof(magic), "/proc/self/fd/%d", found->fd);
         int r = connect_path(fd, magic);
         if (r == -ENOENT) /* /proc is not mounted, as in a bare chroot */
                 r = connect_path(fd, path);

@@ -1,4 +1,5 @@
-/* ends.h - two links that are connected, over whatever $LINK_ADDRESS names; without it, a pair. */
+/* ends.h - two links that are connected, over whatever $LINK_ADDRESS names; without it, a pair, and
+ * a pair of streams if it is no more than "stream:". */
 #ifndef BATON_TESTS_LINK_ENDS_H
 #define BATON_TESTS_LINK_ENDS_H
 
@@ -12,6 +13,9 @@ struct ends {
 };
 
 void open_ends(struct ends *e);
+
+/* Receives any packet at `b` that `a` has sent or kept; the outcome. */
+int recv_at_b(struct ends *e);
 
 /* Nothing may lie on the yards: what a test expects there it has buried. */
 void close_ends(struct ends *e);

@@ -126,7 +126,7 @@ static int send_bytes(struct link *l, size_t n)
         static uint8_t bytes[1 << 20];
         struct iovec iov = {.iov_base = bytes, .iov_len = n};
 
-        return link_send(l, &iov, 1, NULL);
+        return link_send(l, &iov, 1, NULL, 0);
 }
 
 static int send_buffer(int fd)
@@ -277,22 +277,28 @@ TEST(a_full_backlog_says_busy)
         listener_close(l);
 }
 
-TEST(only_a_seqpacket_socket_becomes_a_link)
+TEST(only_a_socket_of_the_transport_becomes_a_link)
 {
-        static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+        static const int types[] = {SOCK_SEQPACKET, SOCK_STREAM, SOCK_DGRAM};
+        static const enum transport transports[] = {TRANSPORT_SEQPACKET, TRANSPORT_STREAM};
         struct link *l = NULL;
         int fds[2];
 
-        for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-                CHECK_EQ(socketpair(AF_UNIX, types[i], 0, fds), 0);
-                CHECK_EQ(link_new_adopt(fds[0], TRANSPORT_SEQPACKET, NULL, &l), LINK_E_WRONG_TYPE);
+        for (size_t i = 0; i < ARRAY_LEN(types) * ARRAY_LEN(transports); i++) {
+                size_t type = i / ARRAY_LEN(transports), transport = i % ARRAY_LEN(transports);
+                CHECK_EQ(socketpair(AF_UNIX, types[type], 0, fds), 0);
+                CHECK_EQ(link_new_adopt(fds[0], transports[transport], NULL, &l),
+                        type == transport ? 0 : LINK_E_WRONG_TYPE);
+                l = link_free(l);
                 close(fds[1]);
         }
-        CHECK_EQ(link_new_adopt(socket(AF_INET, SOCK_STREAM, 0), TRANSPORT_SEQPACKET, NULL, &l),
-                LINK_E_WRONG_TYPE);
-        CHECK_EQ(link_new_adopt(dup(0), TRANSPORT_SEQPACKET, NULL, &l), -ENOTSOCK);
-        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-        CHECK_EQ(link_new_adopt(fds[0], TRANSPORT_STREAM, NULL, &l), LINK_E_UNSUPPORTED);
-        CHECK_EQ(link_new_adopt(fds[1], TRANSPORT_DGRAM, NULL, &l), LINK_E_UNSUPPORTED);
+        for (size_t i = 0; i < ARRAY_LEN(transports); i++) {
+                int tcp = socket(AF_INET, SOCK_STREAM, 0);
+                CHECK_EQ(link_new_adopt(tcp, transports[i], NULL, &l), LINK_E_WRONG_TYPE);
+                CHECK_EQ(link_new_adopt(dup(0), transports[i], NULL, &l), -ENOTSOCK);
+        }
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+        CHECK_EQ(link_new_adopt(fds[0], TRANSPORT_DGRAM, NULL, &l), LINK_E_UNSUPPORTED);
+        close(fds[1]);
         CHECK_NULL(l); /* and all of them were closed: the runner counts */
 }

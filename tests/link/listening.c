@@ -1,5 +1,7 @@
 #include "tests/link/listening.h"
 
+#include "proto/link/dgram.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -35,12 +37,24 @@ bool is_there(const char *path)
 int try_connect(const char *text, struct link_why *why)
 {
         struct address a = client_address(text);
+        struct dgram *d = NULL;
         struct link *l = NULL;
         struct cred who;
-        int r = link_connect(&a, NULL, &l, &who, why);
+        int r = a.transport == TRANSPORT_DGRAM ? dgram_connect(&a, &d, why)
+                                               : link_connect(&a, NULL, &l, &who, why);
 
         link_free(l);
+        dgram_free(d);
         return r;
+}
+
+void check_reachable(const char *text)
+{
+        struct link_why why = {""};
+        int r = try_connect(text, &why);
+
+        if (r)
+                fail_msg("%s: %d \"%s\"", text, r, why.text);
 }
 
 void check_unreachable(const char *text, int outcome, const char *phrase)
@@ -62,13 +76,11 @@ void make_file(const char *path)
 static int serve(void *context)
 {
         struct server *s = context;
-        struct address a;
-        struct address_why why;
+        struct address a = broker_address(s->text);
         struct listener_why listener_why;
         struct listener *l = NULL;
 
-        if (address_parse(s->text, ADDRESS_BROKER, &a, &why) ||
-                listener_open(&a, 4, &l, &listener_why) || write(s->ready[1], "r", 1) != 1)
+        if (listener_open(&a, 4, &l, &listener_why) || write(s->ready[1], "r", 1) != 1)
                 return 1;
         for (;;)
                 pause();

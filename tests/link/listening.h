@@ -1,4 +1,4 @@
-/* listening.h - what the tests of names and paths share. */
+/* listening.h - what the tests of names and paths share. Addresses of any transport. */
 #ifndef BATON_TESTS_LINK_LISTENING_H
 #define BATON_TESTS_LINK_LISTENING_H
 
@@ -11,6 +11,9 @@ int try_connect(const char *text, struct link_why *why);
 /* The same must give `outcome` and a phrase that contains `part`, or that is `phrase`. */
 void check_refused(const char *text, int outcome, const char *part);
 void check_unreachable(const char *text, int outcome, const char *phrase);
+
+/* Somebody can be connected to there. */
+void check_reachable(const char *text);
 
 bool is_there(const char *path);
 void make_file(const char *path);

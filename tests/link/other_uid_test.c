@@ -1,6 +1,5 @@
-/* What holds between users. Needs root, to become others; takes a network namespace of its own, so
- * that its abstract names are its own too. */
-#include "tests/link/support.h"
+/* What holds between users: names and paths, descriptors in flight. */
+#include "tests/link/others.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,54 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum {
-        NOBODY = 65534,
-        SOMEBODY = 65533,
-        CHILD_BROKEN = 100, /* what children end with beside outcomes, which are small */
-        CHILD_ERRNO = 100,
-};
-
-/* Root of a user namespace that maps nobody else is not root enough. */
-static bool can_become_others(void)
-{
-        if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || seteuid(NOBODY) < 0)
-                return false;
-        CHECK_EQ(seteuid(0), 0);
-        return true;
-}
-
-#define NEED_ROOT()                                                     \
-        do {                                                            \
-                if (!can_become_others())                               \
-                        TEST_SKIP("needs root, to become other users"); \
-        } while (0)
-
-/* A directory that everybody can reach, unlike the room of the other tests. */
-static char dir[] = "/tmp/baton-uid-XXXXXX";
-
-static void dir_enter(mode_t mode)
-{
-        strcpy(dir + sizeof(dir) - 7, "XXXXXX");
-        CHECK_PTR(mkdtemp(dir));
-        CHECK_EQ(chmod(dir, mode), 0);
-        CHECK_EQ(chdir(dir), 0);
-        unsetenv("BUILD_WORKING_DIRECTORY");
-}
-
-static void dir_leave(void)
-{
-        static const char *const names[] = {"s", "s.lock", "s.new"};
-
-        for (size_t i = 0; i < ARRAY_LEN(names); i++)
-                unlink(names[i]);
-        CHECK_EQ(chdir("/"), 0);
-        CHECK_EQ(rmdir(dir), 0);
-}
-
-static int become(uid_t uid, gid_t gid)
-{
-        return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid);
-}
+enum { CHILD_ERRNO = CHILD_BROKEN };
 
 /* A child of another user that connects, and ends with the outcome of that. */
 struct client {
@@ -153,7 +105,7 @@ TEST(the_default_mode_is_closed_even_with_a_group)
         dir_leave();
 }
 
-TEST(everybody_trusts_root_and_reaches_its_abstract_name)
+LINUX_TEST(everybody_trusts_root_and_reaches_its_abstract_name, "no abstract names")
 {
         NEED_ROOT();
         struct listener *l = open_listener("@of-root");
@@ -200,7 +152,7 @@ static pid_t start_squatter(struct squatter *s)
         return pid;
 }
 
-TEST(a_squatter_is_recognised_before_a_byte_is_sent)
+LINUX_TEST(a_squatter_is_recognised_before_a_byte_is_sent, "no abstract names")
 {
         struct squatter s = {.name = "squatted"};
         struct link_why why;
@@ -217,7 +169,7 @@ TEST(a_squatter_is_recognised_before_a_byte_is_sent)
         CHECK_EQ(reap(pid), 0);
 }
 
-TEST(another_user_does_not_trust_a_squatter_either)
+LINUX_TEST(another_user_does_not_trust_a_squatter_either, "no abstract names")
 {
         struct squatter s = {.name = "squatted"};
 
@@ -227,7 +179,7 @@ TEST(another_user_does_not_trust_a_squatter_either)
         CHECK_EQ(reap(pid), 0);
 }
 
-TEST(a_user_trusts_itself)
+LINUX_TEST(a_user_trusts_itself, "no abstract names")
 {
         struct squatter s = {.name = "own"};
 
@@ -237,7 +189,7 @@ TEST(a_user_trusts_itself)
         CHECK_EQ(reap(pid), 0);
 }
 
-TEST(whoever_is_expected_is_trusted)
+LINUX_TEST(whoever_is_expected_is_trusted, "no abstract names")
 {
         struct squatter s = {.name = "expected"};
         struct link_why why;
@@ -254,7 +206,7 @@ TEST(whoever_is_expected_is_trusted)
         CHECK_EQ(reap(pid), 0);
 }
 
-TEST(a_taken_name_says_by_which_user)
+LINUX_TEST(a_taken_name_says_by_which_user, "no abstract names")
 {
         struct squatter s = {.name = "mine"};
         struct listener_why why;
@@ -286,7 +238,7 @@ static int connect_then_change(void *context)
         return send_text(l, "as root", NULL) ? CHILD_BROKEN : 0;
 }
 
-TEST(a_peer_has_the_uid_with_which_it_connected)
+LINUX_TEST(a_peer_has_the_uid_with_which_it_connected, "no abstract names")
 {
         struct client c = {.text = "@peer"};
         struct cred who;

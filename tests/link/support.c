@@ -14,6 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef BATON_PORTABLE
+enum { IS_PORTABLE = 1 };
+#else
+enum { IS_PORTABLE = 0 };
+#endif
+
 size_t yard_bury(struct graveyard *yard)
 {
         size_t before = test_open_fds();
@@ -70,6 +76,24 @@ static struct address address(const char *text, enum address_side side)
         return a;
 }
 
+bool can_serve(const char *text)
+{
+        return !IS_PORTABLE || (text[0] != '@' && strncmp(text, "dgram:", 6));
+}
+
+pid_t told_pid(pid_t pid)
+{
+        return IS_PORTABLE ? 0 : pid;
+}
+
+void say_process(char text[64], const char *before, pid_t pid, uid_t uid)
+{
+        if (IS_PORTABLE)
+                snprintf(text, 64, "%suid %u", before, (unsigned)uid);
+        else
+                snprintf(text, 64, "%spid %d (uid %u)", before, (int)pid, (unsigned)uid);
+}
+
 struct address broker_address(const char *text)
 {
         return address(text, ADDRESS_BROKER);
@@ -111,7 +135,15 @@ struct link *accept_from(struct listener *l, struct graveyard *yard)
         int fd = -1;
 
         CHECK_EQ(listener_accept(l, &fd), 0);
-        CHECK_EQ(link_new_adopt(fd, TRANSPORT_SEQPACKET, yard, &link), 0);
+        CHECK_EQ(link_new_adopt(fd, listener_address(l)->transport, yard, &link), 0);
+        return link;
+}
+
+struct link *link_of(int fd, enum transport transport, struct graveyard *yard)
+{
+        struct link *link = NULL;
+
+        CHECK_EQ(link_new_adopt(fd, transport, yard, &link), 0);
         return link;
 }
 
@@ -119,7 +151,7 @@ int send_text(struct link *l, const char *text, const struct fdset *fds)
 {
         struct iovec iov = {.iov_base = (char *)text, .iov_len = strlen(text)};
 
-        return link_send(l, &iov, 1, fds);
+        return link_send(l, &iov, 1, fdset_fds(fds), fdset_n(fds));
 }
 
 void check_text(struct link *l, const char *text)
@@ -170,17 +202,19 @@ int raw_socket(int type)
         return fd;
 }
 
+void raw_pair_of(int type, int fds[2])
+{
+        CHECK_EQ(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+}
+
 void raw_pair(int fds[2])
 {
-        CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+        raw_pair_of(SOCK_SEQPACKET, fds);
 }
 
 struct link *raw_adopt(int fd, struct graveyard *yard)
 {
-        struct link *l = NULL;
-
-        CHECK_EQ(link_new_adopt(fd, TRANSPORT_SEQPACKET, yard, &l), 0);
-        return l;
+        return link_of(fd, TRANSPORT_SEQPACKET, yard);
 }
 
 void raw_send(int fd, const char *text)
@@ -203,6 +237,77 @@ int raw_recv_errno(int fd)
         return recv(fd, buf, sizeof(buf), 0) < 0 ? errno : 0;
 }
 
+union control {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(FDSET_MAX * sizeof(int))];
+};
+
+ssize_t raw_send_fds(int fd, const void *bytes, size_t len, size_t n)
+{
+        struct iovec iov = {.iov_base = (void *)bytes, .iov_len = len};
+        struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+        union control control = {.room = ""};
+        int some = 0;
+
+        if (n) {
+                msg.msg_control = control.room;
+                msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+                control.align.cmsg_level = SOL_SOCKET;
+                control.align.cmsg_type = SCM_RIGHTS;
+                control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
+        }
+        for (size_t i = 0; i < n; i++)
+                memcpy(CMSG_DATA(&control.align) + i * sizeof(int), &some, sizeof(int));
+        return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+ssize_t raw_recv_fds(int fd, void *bytes, size_t len, size_t n, size_t *ret_n, int *ret_flags)
+{
+        struct iovec iov = {.iov_base = bytes, .iov_len = len};
+        union control control;
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = control.room,
+                .msg_controllen = CMSG_LEN(n * sizeof(int)),
+        };
+        ssize_t got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+        *ret_n = 0;
+        if (got < 0)
+                return got;
+        *ret_flags |= msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        if (c) {
+                *ret_n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                for (size_t i = 0; i < *ret_n; i++)
+                        close(((int *)CMSG_DATA(c))[i]);
+        }
+        return got;
+}
+
+bool kernel_can_refuse(void)
+{
+        int fds[2], off = 0;
+
+        raw_pair(fds);
+        int r = setsockopt(fds[0], SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &off, sizeof(off));
+        close(fds[0]);
+        close(fds[1]);
+        return r == 0;
+}
+
+uint8_t pattern(size_t i)
+{
+        return (uint8_t)(i * 31 + i / 251);
+}
+
+void fill(uint8_t *bytes, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                bytes[i] = pattern(i);
+}
+
 int send_and_exit(void *context)
 {
         int fd = *(int *)context;
@@ -217,7 +322,7 @@ static int bind_listen(int type, const struct sockaddr_un *addr, size_t len)
         int fd = raw_socket(type);
 
         CHECK_EQ(bind(fd, (const struct sockaddr *)addr, (socklen_t)len), 0);
-        if (type != SOCK_DGRAM)
+        if ((type & ~SOCK_NONBLOCK) != SOCK_DGRAM)
                 CHECK_EQ(listen(fd, 4), 0);
         return fd;
 }

@@ -1,0 +1,26 @@
+/* conn.h - connections, for the shell's files that make them. */
+#ifndef BATON_BROKER_CONN_H
+#define BATON_BROKER_CONN_H
+
+#include "broker/internal.h"
+#include "proto/link/cred.h"
+
+/* conn_new makes a connection of the socket `fd`, which it owns from now on, also when it fails. It
+ * has no session and is not polled yet. Returns 0 · as link_new_adopt. */
+BT_MUST int conn_new(struct server *s, int fd, enum transport transport, struct conn **ret_conn);
+
+/* conn_enter opens its session, for who `cred` says. Returns 0 · -ENOMEM. */
+BT_MUST int conn_enter(struct conn *conn, const struct cred *cred);
+
+/* conn_start polls it. */
+void conn_start(struct conn *conn);
+
+/* adopted.c */
+/* adopted_identify opens the session of an adopted connection, for who sent the packet that has
+ * just come. Returns false if that is not to be. */
+bool adopted_identify(struct conn *conn);
+
+/* adopted_forget: it is closed before it had a session. */
+void adopted_forget(struct conn *conn);
+
+#endif

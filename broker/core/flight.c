@@ -1,0 +1,153 @@
+/* Design note. The kernel counts the descriptors that were sent and not yet received, for all
+ * processes of a uid together, and beyond RLIMIT_NOFILE refuses more (ETOOMANYREFS), to whomever:
+ * one receiver that does not read would stop descriptors for all (F8). So each receiver has a
+ * window of packets, given back by its CREDIT(2), and all together a budget. When that runs short,
+ * a receiver that has none under way may still be sent one packet: who reads is always served.
+ *
+ * Who must wait is on core.fd_waiters, and a timer looks after them: it ends receivers that have
+ * shown no life for stall_ms and have descriptors others wait for. Where the kernel refuses all the
+ * same (other processes of this uid, root's limits), the packet is tried again until stall_ms has
+ * passed, and a little longer; then it goes without its descriptors, and its sender is told. */
+#include "broker/core/internal.h"
+
+/* Receivers that were ended for not reading, after stall_ms, are given so much more time to close.
+ */
+#define PATIENCE_NS (LIMIT_FLIGHT_PATIENCE_MS * UINT64_C(1000000))
+
+static uint64_t stall_ns(const struct core *c)
+{
+        return c->config.limits.stall_ms * UINT64_C(1000000);
+}
+
+/* They try again. The timer goes on: who has to wait again must not put it off, or the lively would
+ * protect the silent. */
+static void wake_waiters(struct core *c)
+{
+        struct list *link;
+
+        while ((link = list_first(&c->fd_waiters))) {
+                struct session *s = list_entry(link, struct session, flight.waits);
+                list_remove(link);
+                s->flight.is_held = false;
+                session_mark(c, s);
+        }
+}
+
+bool flight_may(const struct core *c, const struct session *s, size_t n)
+{
+        const struct flight_window *f = &s->flight;
+
+        if (f->is_held)
+                return false;
+        if (!f->n)
+                return true;
+        return f->n < WIRE_FD_PACKETS && f->n_fds + n <= WIRE_FD_WINDOW &&
+               c->flight_fds + n <= c->config.limits.flight_fds;
+}
+
+void flight_wait(struct core *c, struct session *s, size_t n)
+{
+        struct flight_window *f = &s->flight;
+        bool is_own = !f->is_held && (f->n == WIRE_FD_PACKETS || f->n_fds + n > WIRE_FD_WINDOW);
+
+        if (is_own || list_is_linked(&f->waits)) /* its own credit will wake it */
+                return;
+        if (!c->flight_timer.node.place &&
+                heap_set(&c->timers, &c->flight_timer.node,
+                        c->now_ns + LIMIT_FLIGHT_RETRY_MS * UINT64_C(1000000)) < 0)
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory to wait for descriptors");
+        else
+                list_push_back(&c->fd_waiters, &f->waits);
+}
+
+void flight_sent(struct core *c, struct session *s, size_t n)
+{
+        struct flight_window *f = &s->flight;
+
+        f->packets[(f->first + f->n++) % WIRE_FD_PACKETS] = (uint8_t)n;
+        f->n_fds += (uint32_t)n;
+        f->scarce_ns = 0;
+        c->flight_fds += n;
+        if (!list_is_linked(&f->flying)) {
+                f->since_ns = c->now_ns;
+                list_push_back(&c->flying, &f->flying);
+        }
+}
+
+void flight_credit(struct core *c, struct session *s, uint64_t amount)
+{
+        struct flight_window *f = &s->flight;
+
+        if (!amount || !f->n)
+                return;
+        for (; amount && f->n; amount--, f->n--) {
+                uint8_t n = f->packets[f->first];
+                f->first = (uint8_t)((f->first + 1) % WIRE_FD_PACKETS);
+                f->n_fds -= n;
+                c->flight_fds -= n;
+        }
+        list_remove(&f->flying);
+        if (f->n) {
+                f->since_ns = c->now_ns;
+                list_push_back(&c->flying, &f->flying);
+        }
+        session_mark(c, s);
+        wake_waiters(c);
+}
+
+void flight_drop(struct core *c, struct session *s)
+{
+        struct flight_window *f = &s->flight;
+
+        list_remove(&f->waits);
+        flight_credit(c, s, f->n);
+}
+
+/* A publication goes without its descriptors: its sender, if it is still here, should know. */
+static void tell_sender(struct core *c, uint64_t number)
+{
+        for (size_t i = 0; i < c->n_slots; i++) {
+                struct session *s = c->slots[i];
+                if (s && s->number == number)
+                        answer_err(c, s, 0, WIRE_CODE_DESCRIPTORS, "",
+                                "too many descriptors are under way: a message went without its"
+                                " own");
+        }
+}
+
+void flight_scarce(struct core *c, struct session *s)
+{
+        struct flight_window *f = &s->flight;
+        struct entry *e = list_entry(list_first(&s->queue), struct entry, link);
+
+        if (!f->scarce_ns)
+                f->scarce_ns = c->now_ns;
+        f->is_held = true;
+        if (c->now_ns - f->scarce_ns >= stall_ns(c) + PATIENCE_NS) {
+                f->scarce_ns = 0;
+                f->is_held = false;
+                if (out_withhold(e))
+                        tell_sender(c, e->msg->sender);
+                out_unplace(e);
+                session_mark(c, s);
+                return;
+        }
+        flight_wait(c, s, e->msg->n_fds);
+}
+
+void flight_tick(struct core *c)
+{
+        struct list *link;
+
+        if (list_is_empty(&c->fd_waiters))
+                return;
+        while ((link = list_first(&c->flying))) {
+                struct session *s = list_entry(link, struct session, flight.flying);
+                if (s->flight.since_ns + stall_ns(c) > c->now_ns)
+                        break;
+                list_remove(link);
+                session_end(c, s, WIRE_CODE_STALLED,
+                        "descriptors are not received, and others wait (limit stall_ms)");
+        }
+        wake_waiters(c);
+}

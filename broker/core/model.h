@@ -1,0 +1,342 @@
+/* model.h - the core's own structures. Who points to whom:
+ *
+ *      core ── sessions[slot] ── session ── subs ── sub ── node (the index of filters)
+ *        │                          ├── queue: entry ── msg (shared, counted), subset (shared)
+ *        │                          ├── parked: parked ── msg, its pending receivers
+ *        │                          └── requests, held reply tokens
+ *        └── routes: topic → receivers, valid while `generation` stands still
+ */
+#ifndef BATON_BROKER_CORE_MODEL_H
+#define BATON_BROKER_CORE_MODEL_H
+
+#include "broker/core/core.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+#include "proto/wire/limits.h"
+#include "proto/wire/message.h"
+
+/* ------------------------------------------------------------------ timers */
+
+enum timer_kind { TIMER_STATE, TIMER_STALL, TIMER_REQUEST, TIMER_FLIGHT };
+
+struct timer {
+        struct heap_node node;
+        enum timer_kind kind;
+};
+
+/* ---------------------------------------------------------------- messages */
+
+/* One run of publications: `n_frames` PUB frames of one topic from one sender, as they came in. */
+struct msg {
+        unsigned refs;
+        uint32_t n_frames; /* 0: a note, i.e. control frames that keep their place in the queue */
+        uint32_t n_fds;    /* as the frame says; n_frames is 1 then */
+        uint32_t topic_at, topic_len; /* of the first frame, within data */
+        struct fdset *fds;
+        uint64_t *held;  /* with fds: the core's count of descriptors that it has */
+        uint64_t placed; /* bytes of the payload in the last of fds; 0: it is in the frame */
+        uint64_t sender; /* session number; 0: the broker */
+        struct core_peer peer;
+        uint64_t token, request; /* REQUEST: the right to reply; REPLY: the requester's id */
+        uint32_t flags;          /* enum wire_delivery_flag */
+        uint32_t len;
+        uint8_t data[];
+};
+
+/* The subscription numbers of one receiver of a topic, shared by its queue entries. */
+struct subset {
+        unsigned refs;
+        uint32_t n;
+        uint32_t ids[];
+};
+
+/* ---------------------------------------------------------- subscriptions */
+
+struct node;
+
+struct sub {
+        struct map_node by_number; /* session.subs */
+        struct list at_node;       /* node.subs or node.tails */
+        struct node *node;
+        struct session *session;
+        uint32_t number;
+        uint32_t max_fds;
+        bool observer;
+};
+
+/* One token of the index of filters. */
+struct node {
+        struct map_node by_token; /* core.nodes, under hash(parent, token) */
+        struct node *parent;
+        struct node *star;   /* the child for `*` */
+        struct list subs;    /* filters that end here */
+        struct list tails;   /* filters that end here with `>` */
+        uint32_t n_children; /* star included */
+        uint32_t token_len;
+        uint8_t token[];
+};
+
+/* ------------------------------------------------------------------ routes */
+
+struct target {
+        struct session *session;
+        struct subset *subset;
+        uint32_t max_fds;
+        bool counts; /* a receiver: not an observer, nor the rest of one with many subscriptions */
+        bool observer;
+};
+
+struct route {
+        struct map_node by_topic;
+        struct list in_order; /* core.route_order, oldest first */
+        uint64_t generation;
+        uint32_t n_targets;
+        uint32_t topic_len;
+        struct target *targets;
+        uint8_t topic[];
+};
+
+/* ---------------------------------------------------------------- sessions */
+
+enum session_state {
+        SESSION_HELLO, /* connected, has not said HELLO */
+        SESSION_OPEN,
+        SESSION_LEAVING, /* has said BYE: its queue is being sent */
+        SESSION_ENDING,  /* BYE to it is in `control`: nothing else will be sent */
+        SESSION_GHOST,   /* disconnected, but what it had published waits for its receivers */
+};
+
+/* Packets with descriptors that the kernel has and the receiver has not credited yet. */
+struct flight_window {
+        uint8_t packets[WIRE_FD_PACKETS]; /* descriptors of each: a ring */
+        uint8_t first, n;
+        uint32_t n_fds;     /* their sum */
+        uint64_t since_ns;  /* when the receiver last showed that it reads */
+        uint64_t scarce_ns; /* since when the kernel refuses the next one; 0: it does not */
+        bool is_held;       /* for that: until it is tried again */
+        struct list flying; /* core.flying, by since_ns */
+        struct list waits;  /* core.fd_waiters: its next packet waits for the budget */
+};
+
+struct session {
+        struct session_id id; /* generation 0 once disconnected */
+        uint64_t number;      /* as the wire says it; never used twice */
+        struct core_peer peer;
+        char name[WIRE_NAME_BYTES + 1];
+        enum session_state state;
+        uint64_t rights, features;
+        struct list dirty;    /* core.dirty */
+        struct list ghost;    /* core.ghosts */
+        struct list runnable; /* core.runnable */
+        struct list ended;    /* core.ended */
+        struct timer timer, stall;
+
+        /* Receiving side. */
+        struct map subs;
+        uint32_t last_sub;
+        uint64_t last_id;
+        struct buf control; /* encoded answers: overtake the queue */
+        size_t bye_len;     /* ENDING: of them, BYE at the end */
+        struct list queue;  /* struct entry */
+        uint64_t queue_bytes, queue_messages;
+        uint64_t note_bytes; /* of queue_bytes: answers that keep their place */
+        uint64_t n_gaps;
+        uint64_t queue_fds, placed_bytes, n_placed;
+        struct flight_window flight;
+        /* The first of the queue is being sent in chunks: BEGIN is out, and so many bytes. */
+        bool is_chunking;
+        uint64_t chunked;
+        uint64_t next_seq;
+        bool socket_full;
+        struct list waiters; /* struct pending: publications that wait for room here */
+
+        /* Publishing side. */
+        uint64_t window_used; /* publication bytes not yet given back */
+        uint64_t owed;        /* of them, admitted: to be given back by CREDIT */
+        struct list parked;   /* struct parked, in order; only the first one is routed */
+        uint64_t parked_bytes;
+        struct upload *upload; /* between BEGIN and END; else NULL */
+
+        struct map requests; /* own ones, by id */
+        struct list held;    /* struct holder: requests of others that it may answer */
+
+        uint64_t published, delivered; /* messages */
+};
+
+/* A place in a session's backlog. */
+struct entry {
+        struct list link;
+        struct msg *msg;       /* NULL: a gap */
+        struct subset *subset; /* NULL: a reply or a note */
+        bool observer;
+        bool withheld;      /* its descriptors are not for this receiver */
+        bool is_chunked;    /* nor is the one of its payload */
+        uint8_t gap_reason; /* enum wire_gap_reason */
+        uint32_t gap_count;
+};
+
+/* ------------------------------------------------------------ publications */
+
+enum pub_kind { PUB_PLAIN, PUB_REQUEST, PUB_REPLY };
+
+/* The header frame in force, and what it says about the publications behind it. */
+struct header_state {
+        enum pub_kind kind;
+        bool pending; /* REQUEST or REPLY whose publication has not come yet */
+        uint64_t flags, id, ttl_ms;
+        uint64_t timeout_ms, max_fds; /* REQUEST */
+        uint64_t token;               /* REPLY */
+};
+
+/* Why not. The texts are static. */
+struct refusal {
+        enum wire_code code; /* NONE: no reason */
+        const char *limit, *text;
+};
+
+/* Publications of one topic as they came in, side by side. */
+struct run {
+        struct header_state header;
+        struct msg_pub first;
+        const uint8_t *data; /* [len] */
+        size_t len;
+        uint32_t n_frames;
+        uint64_t cost;
+        struct fdset *fds;     /* owned; n_frames is 1 then */
+        uint64_t sealed_bytes; /* of the last of them: see core_arrival */
+        bool is_collected;     /* its payload came in chunks, and is the broker's own file */
+};
+
+/* One run on its way to its receivers, or a refusal on its way back: answers keep the order of what
+ * they answer. */
+struct pub {
+        struct header_state header;
+        struct refusal refusal;
+        struct msg *msg; /* NULL: refused */
+        uint32_t n_frames;
+        uint32_t n_received; /* sessions that count and took it */
+        uint64_t cost;       /* of the publisher's window: publish_cost */
+        bool is_promised;    /* a parked reply, counted in its holder's n_parked */
+};
+
+/* A receiver without room, that a parked publication waits for. */
+struct pending {
+        struct list link; /* receiver->waiters */
+        struct session *receiver;
+        struct parked *owner;
+        struct target target; /* with its own reference on the subset */
+};
+
+struct parked {
+        struct list link; /* session->parked */
+        struct session *publisher;
+        struct pub pub;
+        struct request *request; /* PUB_REQUEST, unless it has ended meanwhile */
+        bool is_routed;
+        uint32_t n_pending;      /* receivers that had no room */
+        uint32_t n_unresolved;   /* of them, still without */
+        uint32_t n_responders;   /* of those, the ones that count */
+        struct pending *pending; /* [n_pending], linked by address: never moved */
+};
+
+/* A payload on its way in: what BEGIN said, and what has come of it. */
+struct upload {
+        struct header_state header;
+        struct msg_pub pub; /* BEGIN; its topic and headers are in `text` */
+        struct buf text;
+        struct fdset *fds;
+        uint64_t got;    /* so far */
+        uint64_t cost;   /* of BEGIN and END: stays taken until the whole is admitted */
+        bool is_refused; /* and answered: the rest is skipped */
+        uint64_t kept;   /* of them, counted in spool_bytes */
+        int file;        /* in the store; -1: all is in `small` yet */
+        struct buf small;
+};
+
+/* A publication between its receivers. */
+struct flight {
+        struct session *publisher;
+        struct pub *pub;
+        struct request *request; /* PUB_REQUEST; NULL: it has ended meanwhile */
+        struct parked *parked;   /* once it had to wait */
+        uint32_t n_targets;
+};
+
+struct holder {
+        struct list of_session; /* session->held */
+        struct list of_request; /* request->holders */
+        struct session *session;
+        struct request *request;
+        uint32_t n_parked; /* replies of it that wait behind other publications */
+};
+
+struct request {
+        struct map_node by_token; /* core.requests */
+        struct map_node by_id;    /* session.requests */
+        struct timer timer;
+        struct session *requester;
+        uint64_t id, token, max_fds;
+        struct list holders;
+        bool was_received;
+        struct parked *parked; /* while it waits, for its turn or for some receiver */
+};
+
+/* -------------------------------------------------------------------- core */
+
+enum { CORE_IOV = 256, CORE_COPY_BYTES = 1024 };
+
+/* The packet under construction: small pieces are copied into `scratch`, large ones referenced. */
+struct packet {
+        struct iovec iov[CORE_IOV];
+        size_t n_iov, len;
+        size_t control_len; /* bytes of session.control in front */
+        const int *fds;
+        size_t n_fds;
+        /* The piece of a payload that goes in chunks. */
+        bool begins, ends;
+        size_t chunk_len;
+        uint8_t *chunk_at; /* in scratch: filled by the shell */
+        size_t n_entries;  /* of the queue */
+        uint32_t n_frames;
+        size_t scratch_len;
+        uint8_t scratch[WIRE_PACKET_BYTES];
+};
+
+struct core {
+        struct core_config config;
+        uint64_t started_ns, now_ns;
+        struct session **slots; /* [n_slots], NULL: free */
+        uint32_t *generations;
+        size_t n_slots, slot_hint, n_sessions, n_unready, n_ghosts;
+        uint64_t last_number, last_token;
+        struct list dirty, ghosts, runnable, ended;
+        struct list flying, fd_waiters; /* sessions: flight_window */
+        struct timer flight_timer;
+        uint64_t flight_fds; /* descriptors under way to all receivers */
+        bool is_stopping;
+        struct list spare; /* struct entry, for reuse */
+        size_t n_spare;
+        struct heap timers;
+
+        struct map nodes;
+        struct node *root;
+        size_t n_subs;
+
+        struct map routes;
+        struct list route_order;
+        uint64_t generation; /* of the subscriptions */
+        struct buf matches;  /* scratch of route_get */
+
+        struct map requests;
+        struct packet packet;
+
+        struct {
+                uint64_t published, delivered, unrouted, refused, discarded, refused_sessions;
+                uint64_t queued, queued_bytes, parked, parked_bytes;
+                uint64_t dropped, held_fds, placed_bytes, spool_bytes;
+                uint64_t datagrams, datagrams_refused;
+        } count;
+};
+
+#endif

@@ -142,6 +142,19 @@ int cli_init(struct cli *cli, char **argv)
         return 0;
 }
 
+static int take_memfd(struct cli *cli, const char *text)
+{
+        uint64_t bytes = 0;
+
+        if (!strcmp(text, "never")) {
+                cli->large = SIZE_MAX;
+                return 0;
+        }
+        int status = cli_number(cli, "--memfd", text, 1, SIZE_MAX - 1, &bytes);
+        cli->large = (size_t)bytes;
+        return status;
+}
+
 int cli_take(struct cli *cli, int option)
 {
         switch (option) {
@@ -157,6 +170,8 @@ int cli_take(struct cli *cli, int option)
         case 'V':
                 printf("%s (baton) %s\n", cli->tool, BATON_VERSION);
                 return CLI_HELPED;
+        case CLI_OPTION_MEMFD:
+                return take_memfd(cli, optarg);
         default:
                 return CLI_USAGE; /* getopt has said why */
         }
@@ -167,12 +182,51 @@ static void on_log(const char *text, void *arg)
         cli_say(arg, "%s", text);
 }
 
+static bool has_address(const struct cli *cli, const char *lead)
+{
+        return !strncmp(baton_address(cli->b), lead, strlen(lead));
+}
+
+bool cli_is_datagram(const struct cli *cli)
+{
+        return has_address(cli, "dgram:");
+}
+
+bool cli_is_inherited(const struct cli *cli)
+{
+        return has_address(cli, "fd:");
+}
+
+int cli_check_datagram(const struct cli *cli)
+{
+        if (cli->takes_datagrams || !cli_is_datagram(cli))
+                return 0;
+        return cli_usage(cli,
+                "%s: only pub can use it: nothing comes back over dgram:", baton_address(cli->b));
+}
+
+static void note_connected(const struct cli *cli)
+{
+        struct baton_sender broker = baton_broker(cli->b);
+        char pid[24] = ""; /* not every system says it */
+
+        if (cli_is_datagram(cli)) {
+                cli_note(cli, "sending to %s", baton_address(cli->b));
+                return;
+        }
+        if (broker.pid)
+                snprintf(pid, sizeof(pid), "pid %d, ", (int)broker.pid);
+        cli_note(cli, "connected to %s (%suid %u), session %" PRIu64, baton_address(cli->b), pid,
+                (unsigned)broker.uid, baton_session(cli->b));
+}
+
 int cli_connect(struct cli *cli, int timeout_ms)
 {
         int r = cli->b ? 0 : baton_new(&cli->b);
 
         if (r == 0) {
                 baton_set_log(cli->b, on_log, cli);
+                baton_set_large(cli->b, cli->large);
                 r = baton_set_name(cli->b, cli->tool);
         }
         if (r == 0)
@@ -182,10 +236,8 @@ int cli_connect(struct cli *cli, int timeout_ms)
                 r = -ECONNREFUSED;
         if (r < 0)
                 return cli_fail(cli, r);
-        struct baton_sender broker = baton_broker(cli->b);
-        cli_note(cli, "connected to %s (pid %d, uid %u), session %" PRIu64, baton_address(cli->b),
-                (int)broker.pid, (unsigned)broker.uid, baton_session(cli->b));
-        return 0;
+        note_connected(cli);
+        return cli_check_datagram(cli);
 }
 
 int cli_exit(struct cli *cli, int status)

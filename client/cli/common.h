@@ -40,12 +40,16 @@ enum {
         CLI_CONNECT_MS = 5000,
         /* Milliseconds for the good-bye of a tool that has done its work. */
         CLI_CLOSE_MS = 1000,
+        /* What getopt_long returns for an option of which all tools have the same. */
+        CLI_OPTION_MEMFD = 128,
 };
 
 struct cli {
-        const char *tool; /* leads each line on stderr */
-        const char *help; /* from "usage:" on */
+        const char *tool;     /* leads each line on stderr */
+        const char *help;     /* from "usage:" on */
+        bool takes_datagrams; /* a `dgram:` address will do: nothing needs to come back */
         const char *addresses;
+        size_t large; /* for baton_set_large */
         bool verbose;
         baton *b; /* owned */
 };
@@ -59,13 +63,24 @@ struct cli {
                 "version", no_argument, NULL, 'V'                                       \
         }
 #define CLI_HELP                                                                                  \
-        "  -a, --address ADDR   the broker: @NAME, /PATH or ./PATH; several with commas, tried\n" \
-        "                       in turn; ?uid=NAME behind one: whom to expect there. Without:\n"  \
+        "  -a, --address ADDR   the broker: @NAME, /PATH or ./PATH, stream:/PATH; several with\n" \
+        "                       commas, tried in turn; ?uid=NAME behind one: whom to expect\n"    \
+        "                       there. Without: the socket that $BATON_FD numbers, else\n"        \
         "                       $BATON_ADDRESS, else @baton-UID, then\n"                          \
         "                       $XDG_RUNTIME_DIR/baton.sock (root: /run/baton/baton.sock)\n"      \
         "  -v, --verbose        say more on stderr\n"                                             \
         "  -h, --help           this text\n"                                                      \
         "  -V, --version        the version\n"
+
+/* And of those that have to do with payloads. */
+#define CLI_MEMFD_LONG                                             \
+        {                                                          \
+                "memfd", required_argument, NULL, CLI_OPTION_MEMFD \
+        }
+#define CLI_MEMFD_HELP                                                                             \
+        "      --memfd BYTES    payloads larger than BYTES travel in shared memory (without it:\n" \
+        "                       those that do not fit a packet, about 64,000); never: in pieces\n" \
+        "                       instead, and none is received in shared memory either\n"
 
 /* cli_init prepares the process: descriptors 0, 1 and 2 are open, and under `bazel run` the current
  * directory is the user's, so that relative paths are too. argv[0] becomes the tool's name. */
@@ -77,6 +92,15 @@ BT_MUST int cli_take(struct cli *cli, int option);
 
 /* cli_connect makes the handle, if there is none yet, and connects it. Returns 0 · as cli_fail. */
 BT_MUST int cli_connect(struct cli *cli, int timeout_ms);
+
+/* cli_is_datagram: connected to a `dgram:` address; cli_is_inherited: by $BATON_FD, which cannot be
+ * done a second time. */
+bool cli_is_datagram(const struct cli *cli);
+bool cli_is_inherited(const struct cli *cli);
+
+/* cli_check_datagram complains if the connection, just made, is to a `dgram:` address and that will
+ * not do. Returns 0 · CLI_USAGE. */
+BT_MUST int cli_check_datagram(const struct cli *cli);
 
 /* cli_exit frees the handle and flushes stdout. Returns the process's exit status. */
 int cli_exit(struct cli *cli, int status);

@@ -4,15 +4,14 @@
 #include "client/cli/demo.h"
 
 #include "client/cli/tools.h"
+#include "proto/base/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,7 +33,7 @@ void demo_tell(const char *about, const char *format, ...)
         va_list args;
 
         va_start(args, format);
-        vsnprintf(text, sizeof(text) - 10 /* of the name */, format, args);
+        vsnprintf(text, sizeof(text) - 9 /* name, space; NUL */, format, args);
         va_end(args);
         printf("%-9s %s\n", about, text);
         fflush(stdout);
@@ -50,7 +49,7 @@ int demo_fail(const struct demo *d, const char *about, const char *why)
 
 static _Noreturn void run_part(struct demo *d, int (*fn)(struct demo *, int), int out, pid_t parent)
 {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sys_die_with_parent();
         if (getppid() != parent)
                 _exit(CLI_FAILED);
         d->cli.b = NULL; /* the parent's, which is not ours to use */
@@ -63,13 +62,14 @@ int demo_fork(struct demo *d, int (*fn)(struct demo *d, int out), struct part *r
 {
         pid_t parent = getpid();
         int fds[2];
+        int r = sys_pipe(false, fds);
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return cli_fail_about(&d->cli, -errno, "pipe", NULL);
+        if (r < 0)
+                return cli_fail_about(&d->cli, r, "pipe", NULL);
         pid_t pid = fork();
         if (pid == 0)
                 run_part(d, fn, fds[1], parent);
-        int r = pid < 0 ? -errno : 0;
+        r = pid < 0 ? -errno : 0;
         close(fds[1]);
         if (r < 0) {
                 close(fds[0]);
@@ -110,6 +110,11 @@ int demo_join(struct part *p)
         return WIFEXITED(status) ? WEXITSTATUS(status) : CLI_FAILED;
 }
 
+bool demo_is_from(const struct baton_sender *who, pid_t pid)
+{
+        return who->uid == geteuid() && (who->pid == pid || who->pid == 0);
+}
+
 /* ---------------------------------------------------------------- the tour */
 
 static int begin(struct demo *d)
@@ -123,10 +128,10 @@ static int begin(struct demo *d)
         if (status)
                 return status;
         struct baton_sender broker = baton_broker(d->cli.b);
-        if (broker.pid != d->broker)
+        if (!demo_is_from(&broker, d->broker))
                 return demo_fail(d, "broker", "somebody else holds its address");
-        demo_tell("broker", "%s: an abstract name, no file, no port (pid %d)", d->address,
-                (int)broker.pid);
+        demo_tell("broker", "%s: %s (pid %d)", d->address,
+                d->dir[0] ? "no port" : "an abstract name, no file, no port", (int)d->broker);
         return 0;
 }
 
@@ -143,7 +148,8 @@ static int end(struct demo *d)
 static int tour(struct demo *d)
 {
         static int (*const stations[])(struct demo *) = {begin, demo_message, demo_wildcard,
-                demo_headers, demo_request, demo_nobody, demo_stranger, demo_speed, end};
+                demo_headers, demo_request, demo_nobody, demo_stranger, demo_file, demo_large,
+                demo_speed, end};
         int status = 0;
 
         demo_tell("Baton", "messages between the services of one host; a tour");

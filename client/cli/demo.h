@@ -8,7 +8,8 @@
 
 struct demo {
         struct cli cli;
-        char address[64];
+        char address[PATH_MAX];
+        char dir[PATH_MAX - 16]; /* where the broker's socket file is, "" if it has none */
         char broker_path[PATH_MAX];
         pid_t broker;    /* 0: not running */
         int broker_says; /* its stderr, -1 if none */
@@ -21,11 +22,13 @@ struct demo {
  * `broker`. Returns true if there is one. */
 bool demo_find_broker(struct demo *d, const char *program);
 
-/* demo_start_broker starts it on an abstract name of its own and waits until it is ready. It dies
- * with this process, however that ends. Returns 0 · an exit status. */
+/* demo_start_broker starts it on an abstract name of its own, or, where there are none, on a path
+ * in a fresh directory, and waits until it is ready. It dies with this process, however that ends,
+ * if the system can see to it. Returns 0 · an exit status. */
 BT_MUST int demo_start_broker(struct demo *d);
 
-/* demo_stop_broker ends it in an orderly way; demo_kill_broker otherwise, if it still runs. */
+/* demo_stop_broker ends it in an orderly way; demo_kill_broker otherwise, if it still runs, and
+ * removes its directory. */
 BT_MUST int demo_stop_broker(struct demo *d);
 void demo_kill_broker(struct demo *d);
 
@@ -49,6 +52,10 @@ bool demo_hear(const struct part *p, char *text, size_t cap);
 /* demo_join waits for its end. Returns its exit status; 1 if it was killed. */
 int demo_join(struct part *p);
 
+/* demo_is_from tells whether `who` is this process; where the system does not say the number of a
+ * process (0), the user must do. */
+bool demo_is_from(const struct baton_sender *who, pid_t pid);
+
 /* ---------------------------------------------------------------- telling */
 
 /* demo_tell prints a line of the tour: what it is about, and what happened. */
@@ -66,6 +73,8 @@ BT_MUST int demo_headers(struct demo *d);
 BT_MUST int demo_request(struct demo *d);
 BT_MUST int demo_nobody(struct demo *d);
 BT_MUST int demo_stranger(struct demo *d);
+BT_MUST int demo_file(struct demo *d);
+BT_MUST int demo_large(struct demo *d);
 BT_MUST int demo_speed(struct demo *d);
 
 #endif

@@ -1,17 +1,17 @@
 /* Design note. The broker of the tour must not outlive it, whatever happens to the tour: the kernel
- * kills it when its parent dies. Its stderr is a pipe: the line `ready` says that it may be used.
- */
+ * kills it when its parent dies, where it can. Its stderr is a pipe: the line `ready` says that it
+ * may be used. */
 #include "client/cli/demo.h"
 
+#include "proto/base/sys.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,10 +45,8 @@ static bool is_beside(struct demo *d, const char *program)
                 return true;
         if (is_path && is_program(d, "%s.runfiles/baton/broker/broker", program))
                 return true;
-        ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
-        if (n < 0)
+        if (sys_own_path(sizeof(own), own) < 0 && !(is_path && realpath(program, own)))
                 return false;
-        own[n] = '\0';
         if (is_program(d, "%s.runfiles/baton/broker/broker", own))
                 return true;
         *strrchr(own, '/') = '\0';
@@ -81,7 +79,7 @@ bool demo_find_broker(struct demo *d, const char *program)
 
 static _Noreturn void exec_broker(const struct demo *d, int says, pid_t parent)
 {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sys_die_with_parent();
         if (getppid() == parent && dup2(says, STDERR_FILENO) >= 0)
                 execl(d->broker_path, "broker", "--listen", d->address, (char *)NULL);
         _exit(127);
@@ -107,15 +105,37 @@ static bool hear_ready(const struct demo *d, char text[TEXT_BYTES])
         return true;
 }
 
+/* The directory is ours alone, so nobody else can have put a socket there. */
+static int choose_address(struct demo *d)
+{
+        const char *parent = getenv("TMPDIR");
+
+        if (sys_has_abstract()) {
+                snprintf(d->address, sizeof(d->address), "@baton-demo-%d", (int)getpid());
+                return 0;
+        }
+        snprintf(d->dir, sizeof(d->dir), "%s/baton-demo-XXXXXX",
+                parent && *parent == '/' ? parent : "/tmp");
+        if (!mkdtemp(d->dir)) {
+                int r = cli_fail_about(&d->cli, -errno, d->dir, NULL);
+                d->dir[0] = '\0';
+                return r;
+        }
+        snprintf(d->address, sizeof(d->address), "%s/broker", d->dir);
+        return 0;
+}
+
 int demo_start_broker(struct demo *d)
 {
         char text[TEXT_BYTES];
         pid_t parent = getpid();
         int fds[2];
+        int r = choose_address(d);
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return cli_fail_about(&d->cli, -errno, "pipe", NULL);
-        snprintf(d->address, sizeof(d->address), "@baton-demo-%d", (int)parent);
+        if (r)
+                return r;
+        if ((r = sys_pipe(false, fds)) < 0)
+                return cli_fail_about(&d->cli, r, "pipe", NULL);
         d->broker_says = fds[0];
         pid_t pid = fork();
         if (pid == 0)
@@ -157,6 +177,21 @@ int demo_stop_broker(struct demo *d)
         return 0;
 }
 
+/* The broker leaves its lock file, and its socket too if it was killed. */
+static void remove_directory(struct demo *d)
+{
+        char path[PATH_MAX];
+
+        if (!d->dir[0])
+                return;
+        snprintf(path, sizeof(path), "%s/broker", d->dir);
+        unlink(path);
+        snprintf(path, sizeof(path), "%s/broker.lock", d->dir);
+        unlink(path);
+        rmdir(d->dir);
+        d->dir[0] = '\0';
+}
+
 void demo_kill_broker(struct demo *d)
 {
         if (d->broker) {
@@ -167,4 +202,5 @@ void demo_kill_broker(struct demo *d)
                 close(d->broker_says);
         d->broker = 0;
         d->broker_says = -1;
+        remove_directory(d);
 }

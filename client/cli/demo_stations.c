@@ -98,11 +98,15 @@ int demo_message(struct demo *d)
         status = demo_join(&part);
         if (r < 0 || status || baton_unsubscribe(d->cli.b, sub) < 0)
                 return demo_fail(d, "message", "it did not come");
-        if (seen.sender.pid != part.pid || seen.sender.uid != geteuid())
+        if (!demo_is_from(&seen.sender, part.pid))
                 return demo_fail(d, "message", "the sender is not who sent it");
         demo_tell("message", "%s = %s", seen.topic, seen.payload);
-        demo_tell("", "from pid %d, uid %u: the kernel said so when it connected",
-                (int)seen.sender.pid, (unsigned)seen.sender.uid);
+        if (seen.sender.pid)
+                demo_tell("", "from pid %d, uid %u: the kernel said so when it connected",
+                        (int)seen.sender.pid, (unsigned)seen.sender.uid);
+        else
+                demo_tell("", "from uid %u: the kernel said so when it connected",
+                        (unsigned)seen.sender.uid);
         return 0;
 }
 
@@ -201,7 +205,8 @@ int demo_request(struct demo *d)
         uint64_t took_us = (cli_now_ns() - started_ns) / 1000;
         if (r < 0)
                 return cli_fail(&d->cli, r);
-        if (demo_join(&part) || strcmp(seen.payload, "42") != 0 || seen.sender.pid != part.pid)
+        if (demo_join(&part) || strcmp(seen.payload, "42") != 0 ||
+                !demo_is_from(&seen.sender, part.pid))
                 return demo_fail(d, "request", "a wrong reply");
         demo_tell("request", "math.double 21 -> %s from pid %d, %" PRIu64 " us there and back",
                 seen.payload, (int)part.pid, took_us);
@@ -227,8 +232,7 @@ int demo_nobody(struct demo *d)
 
 static int knock(struct demo *d, int out)
 {
-        if (setresgid(STRANGER_UID, STRANGER_UID, STRANGER_UID) < 0 ||
-                setresuid(STRANGER_UID, STRANGER_UID, STRANGER_UID) < 0)
+        if (setgid(STRANGER_UID) < 0 || setuid(STRANGER_UID) < 0) /* root: for good */
                 return NOT_POSSIBLE;
         int r = baton_connect(d->cli.b, d->address, STEP_MS);
         if (r != -EACCES)

@@ -6,6 +6,7 @@
 #include "client/cli/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ static ssize_t read_file(int fd, uint8_t *to, off_t at)
         return n < 0 ? -errno : n;
 }
 
-int fdcat_copy(int fd, struct output *o)
+int fdcat_copy(int fd, struct output *o, int *ret_error)
 {
         enum fdkind kind = fdkind_of(fd);
         bool is_file = kind == FDKIND_FILE || kind == FDKIND_MEMFD;
@@ -38,6 +39,11 @@ int fdcat_copy(int fd, struct output *o)
 
         if (!is_file && kind != FDKIND_PIPE && kind != FDKIND_SOCKET)
                 return FDCAT_E_KIND;
+        /* Nothing would ever come out of the writing end of a pipe. */
+        if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY) {
+                *ret_error = -EBADF;
+                return FDCAT_E_READ;
+        }
         for (;;) {
                 uint8_t *to;
                 int r = buf_reserve(&o->buf, PIECE_BYTES, &to);
@@ -48,8 +54,12 @@ int fdcat_copy(int fd, struct output *o)
                         return FDCAT_E_STOPPED;
                 if (n == -EINTR || n == -EAGAIN)
                         continue;
-                if (n <= 0)
-                        return (int)n;
+                if (n < 0) {
+                        *ret_error = (int)n;
+                        return FDCAT_E_READ;
+                }
+                if (n == 0)
+                        return 0;
                 o->buf.len += (size_t)n;
                 at += n;
                 if ((r = output_flush(o)))

@@ -1,13 +1,15 @@
 /* Design note. Both pipes are non-blocking on our side: a command that does not read its stdin, or
  * never stops writing, holds up nobody but itself. It is over when it has exited, not when its
- * stdout is closed: something that it left running in the background may hold that open.
+ * stdout is closed: something that it left running in the background may hold that open. A large
+ * payload stays in the memory that it came in, a large reply goes to a memory file.
  *
  * A descriptor of a file shares its offset with everybody who has it. So the command gets files
- * opened anew, at their beginning, or, where /proc does not allow that, wound back. */
+ * opened anew, at their beginning, or, where the system cannot do that, wound back. */
 #include "client/cli/job.h"
 
 #include "client/cli/common.h"
 #include "client/cli/signals.h"
+#include "proto/base/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +22,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FIRST_FD = 3, PIECE_BYTES = 65536, NOT_STARTED = 127 };
+enum {
+        FIRST_FD = 3,
+        PIECE_BYTES = 65536,
+        /* Pieces of one turn: others want theirs. As much as a pipe can hold, so that what a
+         * command left in its stdout is read at once. */
+        PIECES_PER_TURN = 16,
+        NOT_STARTED = 127,
+};
 
 static void close_fd(int *fd)
 {
@@ -44,8 +53,8 @@ struct job *job_free(struct job *j)
         close_fd(&j->in);
         close_fd(&j->out);
         close_fds(j);
-        buf_deinit(&j->payload);
-        buf_deinit(&j->reply);
+        baton_drop_payload(&j->payload);
+        spool_deinit(&j->reply);
         free(j);
         return NULL;
 }
@@ -73,7 +82,7 @@ int job_new(const struct baton_message *m, size_t longest_reply, struct job **re
         j->sender = m->sender;
         j->longest_reply = longest_reply;
         snprintf(j->topic, sizeof(j->topic), "%s", m->topic);
-        int r = buf_push(&j->payload, m->payload, m->payload_len);
+        int r = baton_take_payload(m, &j->payload);
         if (r == 0)
                 r = keep_fds(j, m);
         if (r < 0)
@@ -92,9 +101,19 @@ void job_fail(struct job *j, const char *format, ...)
         vsnprintf(text, sizeof(text), format, args);
         va_end(args);
         j->has_failed = true;
-        buf_clear(&j->reply);
-        if (buf_push(&j->reply, text, strlen(text)) < 0)
-                buf_clear(&j->reply); /* then without a reason */
+        j->echoes = false;
+        spool_deinit(&j->reply);
+        if (spool_append(&j->reply, text, strlen(text)) < 0)
+                spool_deinit(&j->reply); /* then without a reason */
+}
+
+int job_answer(struct job *j, const void **ret_data, size_t *ret_len)
+{
+        *ret_len = j->echoes ? j->payload.len : j->reply.len;
+        if (!j->echoes)
+                return spool_data(&j->reply, ret_data);
+        *ret_data = j->payload.data;
+        return 0;
 }
 
 /* ---------------------------------------------------------------- the child */
@@ -107,13 +126,16 @@ static int export_number(const char *name, uint64_t value)
         return setenv(name, text, 1);
 }
 
-/* Before fork: a child may not allocate. */
+/* Before fork: a child may not allocate. $BATON_FD, by which we may have been connected, is not
+ * open in the command, or means another there. */
 static int export_request(const struct job *j)
 {
         if (setenv("BATON_TOPIC", j->topic, 1) < 0 ||
                 export_number("BATON_SENDER_SESSION", j->sender.session) < 0 ||
                 export_number("BATON_SENDER_PID", (uint64_t)j->sender.pid) < 0 ||
-                export_number("BATON_SENDER_UID", j->sender.uid) < 0)
+                export_number("BATON_SENDER_UID", j->sender.uid) < 0 ||
+                export_number("BATON_SENDER_GID", j->sender.gid) < 0 ||
+                export_number("BATON_FDS", j->n_fds) < 0 || unsetenv("BATON_FD") < 0)
                 return -errno;
         return 0;
 }
@@ -121,14 +143,11 @@ static int export_request(const struct job *j)
 /* A file with an offset of its own; anything else as it is. */
 static int rewound(int fd)
 {
-        char path[40];
         struct stat st;
 
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return fd;
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        int mode = fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND);
-        int opened = open(path, mode | O_CLOEXEC);
+        int opened = sys_reopen(fd);
         if (opened >= 0)
                 return opened;
         (void)lseek(fd, 0, SEEK_SET);
@@ -171,9 +190,10 @@ static _Noreturn void run_child(const struct job *j, int in, int out, char *cons
 static int make_pipe(int *ret_ours, int *ret_theirs, bool ours_writes)
 {
         int fds[2];
+        int r = sys_pipe(false, fds);
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return -errno;
+        if (r < 0)
+                return r;
         *ret_ours = fds[ours_writes];
         *ret_theirs = fds[!ours_writes];
         return fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
@@ -209,40 +229,59 @@ void job_poll(const struct job *j, struct pollfd ret_pfds[2])
         ret_pfds[1] = (struct pollfd){.fd = j->out, .events = POLLIN};
 }
 
+/* The command has it, or does not want it. */
+static void end_input(struct job *j)
+{
+        close_fd(&j->in);
+        baton_drop_payload(&j->payload);
+}
+
 static void write_some(struct job *j)
 {
-        while (j->in >= 0 && j->n_written < j->payload.len) {
-                ssize_t n =
-                        write(j->in, j->payload.data + j->n_written, j->payload.len - j->n_written);
+        const uint8_t *data = j->payload.data;
+
+        for (int i = 0; j->in >= 0 && j->n_written < j->payload.len; i++) {
+                size_t left = j->payload.len - j->n_written;
+                if (i == PIECES_PER_TURN)
+                        return;
+                ssize_t n = write(j->in, data + j->n_written, size_min(left, PIECE_BYTES));
                 if (n < 0 && errno == EAGAIN)
                         return;
                 if (n < 0 && errno != EINTR)
                         break; /* EPIPE: it does not want the rest */
                 j->n_written += n > 0 ? (size_t)n : 0;
         }
-        close_fd(&j->in);
+        end_input(j);
+}
+
+/* SIGPIPE tells the command to stop. */
+static void refuse_output(struct job *j, int error)
+{
+        close_fd(&j->out);
+        if (error == -EMSGSIZE)
+                job_fail(j, "the reply is larger than a message can be (%zu bytes)",
+                        j->longest_reply);
+        else
+                job_fail(j, "the reply cannot be kept: %s", strerror(-error));
 }
 
 static void read_some(struct job *j)
 {
-        while (j->out >= 0) {
-                uint8_t *tail;
-                if (buf_reserve(&j->reply, PIECE_BYTES, &tail) < 0) {
-                        close_fd(&j->out);
-                        job_fail(j, "out of memory");
-                        return;
-                }
-                ssize_t n = read(j->out, tail, PIECE_BYTES);
+        uint8_t piece[PIECE_BYTES];
+
+        for (int i = 0; j->out >= 0 && i < PIECES_PER_TURN; i++) {
+                ssize_t n = read(j->out, piece, sizeof(piece));
                 if (n < 0 && errno == EAGAIN)
                         return;
                 if (n == 0 || (n < 0 && errno != EINTR))
                         close_fd(&j->out);
-                j->reply.len += n > 0 ? (size_t)n : 0;
-                if (j->reply.len > j->longest_reply) {
-                        close_fd(&j->out); /* SIGPIPE tells it to stop */
-                        job_fail(j, "the reply is larger than a message can be (%zu bytes)",
-                                j->longest_reply);
-                }
+                if (n <= 0)
+                        continue;
+                int r = (size_t)n > j->longest_reply - j->reply.len
+                                ? -EMSGSIZE
+                                : spool_append(&j->reply, piece, (size_t)n);
+                if (r < 0)
+                        refuse_output(j, r);
         }
 }
 
@@ -259,7 +298,7 @@ void job_reap(struct job *j, const char *name)
         if (j->is_over || waitpid(j->pid, &status, WNOHANG) != j->pid)
                 return;
         read_some(j);
-        close_fd(&j->in);
+        end_input(j);
         close_fd(&j->out);
         j->is_over = true;
         if (j->has_failed)

@@ -4,7 +4,7 @@
 
 #include "client/baton.h"
 
-#include "proto/base/buf.h"
+#include "client/cli/spool.h"
 #include "proto/base/list.h"
 #include "proto/wire/limits.h"
 #include <poll.h>
@@ -15,7 +15,7 @@ struct job {
         uint64_t token; /* 0: nobody waits for the answer any more */
         struct baton_sender sender;
         char topic[WIRE_TOPIC_BYTES + 1];
-        struct buf payload; /* what the command has not read yet, from `n_written` on */
+        struct baton_payload payload; /* owned; dropped when the command has it */
         size_t n_written;
         int fds[WIRE_FDS]; /* owned */
         size_t n_fds;
@@ -23,12 +23,14 @@ struct job {
         pid_t pid;   /* 0: not running */
         int in, out; /* our ends of its stdin and stdout, -1 once closed */
         bool is_over;
-        struct buf reply;
+        struct spool reply;
+        bool echoes; /* the payload is the answer */
         size_t longest_reply;
         bool has_failed; /* `reply` says why */
 };
 
-/* job_new copies what it needs of the request, its descriptors included. Returns 0 · -errno. */
+/* job_new takes what it needs of the request: its payload where it lies, if it is large, and its
+ * descriptors. Returns 0 · -errno. */
 BT_MUST int job_new(const struct baton_message *m, size_t longest_reply, struct job **ret_job);
 
 /* job_free lets a command that is still running run. NULL is fine; returns NULL. */
@@ -39,13 +41,16 @@ struct job *job_free(struct job *j);
 BT_MUST int job_start(struct job *j, char *const *argv);
 
 /* job_poll says what to poll for; job_turn, afterwards, writes and reads what is possible without
- * waiting. */
+ * waiting, up to a fair share. */
 void job_poll(const struct job *j, struct pollfd ret_pfds[2]);
 void job_turn(struct job *j);
 
 /* job_reap looks whether the command has ended. If so, `is_over`, and its answer is complete.
  * `name` is what it is called in it. */
 void job_reap(struct job *j, const char *name);
+
+/* job_answer gives the answer, `*ret_len` bytes that stay the job's. Returns 0 · -errno. */
+BT_MUST int job_answer(struct job *j, const void **ret_data, size_t *ret_len);
 
 /* job_fail makes `text` the answer. */
 void job_fail(struct job *j, const char *format, ...) BT_PRINTF(2, 3);

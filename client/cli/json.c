@@ -105,32 +105,60 @@ static int put_piece(struct buf *out, const uint8_t *p, const uint8_t *end, size
         return c ? buf_printf(out, "\\u%04x", c) : buf_push(out, p, *ret_n);
 }
 
-int json_put_string(struct buf *out, const void *bytes, size_t n)
+int json_put_text(struct buf *out, const void *bytes, size_t n)
 {
         const uint8_t *p = bytes, *end = p + n;
-        int r = buf_push(out, "\"", 1);
+        int r = 0;
 
         while (r == 0 && n && p < end) {
                 size_t done = 0;
                 r = put_piece(out, p, end, &done);
                 p += done;
         }
-        return r < 0 ? r : buf_push(out, "\"", 1);
+        return r;
+}
+
+static int put_quote(struct buf *out)
+{
+        return buf_push(out, "\"", 1);
+}
+
+int json_put_string(struct buf *out, const void *bytes, size_t n)
+{
+        int r = put_quote(out);
+
+        if (r == 0)
+                r = json_put_text(out, bytes, n);
+        return r < 0 ? r : put_quote(out);
+}
+
+size_t json_piece(bool is_text, const void *bytes, size_t n, size_t most)
+{
+        const uint8_t *p = bytes;
+
+        if (n <= most)
+                return n;
+        if (!is_text)
+                return most / 3 * 3;
+        while (most && (p[most] & 0xc0) == 0x80)
+                most--;
+        return most;
 }
 
 /* ---------------------------------------------------------------- the rest */
 
-int json_put_base64(struct buf *out, const void *bytes, size_t n)
+int json_put_base64_digits(struct buf *out, const void *bytes, size_t n)
 {
         static const char digits[] =
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         const uint8_t *p = bytes;
         uint8_t *at;
-        int r = buf_reserve(out, (n + 2) / 3 * 4 + 2, &at);
 
+        if (!n)
+                return 0;
+        int r = buf_reserve(out, (n + 2) / 3 * 4, &at);
         if (r < 0)
                 return r;
-        *at++ = '"';
         for (size_t i = 0; i < n; i += 3) {
                 size_t left = n - i;
                 uint32_t bits = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
@@ -140,9 +168,17 @@ int json_put_base64(struct buf *out, const void *bytes, size_t n)
                 *at++ = left > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=';
                 *at++ = left > 2 ? (uint8_t)digits[bits & 63] : '=';
         }
-        *at++ = '"';
         out->len = (size_t)(at - out->data);
         return 0;
+}
+
+int json_put_base64(struct buf *out, const void *bytes, size_t n)
+{
+        int r = put_quote(out);
+
+        if (r == 0)
+                r = json_put_base64_digits(out, bytes, n);
+        return r < 0 ? r : put_quote(out);
 }
 
 int json_put_double(struct buf *out, double value)

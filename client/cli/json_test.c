@@ -149,6 +149,39 @@ TEST(base64_is_that_of_rfc_4648)
         }
 }
 
+/* The same as in one piece, however large the pieces are. */
+static void check_pieces(bool is_text, const char *bytes, size_t n)
+{
+        int (*put)(struct buf *, const void *, size_t) =
+                is_text ? json_put_text : json_put_base64_digits;
+        struct buf whole = BUF_INIT;
+
+        CHECK_EQ(put(&whole, bytes, n), 0);
+        for (size_t most = 4; most <= n + 1; most++) {
+                struct buf out = BUF_INIT;
+                for (size_t at = 0; at < n;) {
+                        size_t len = json_piece(is_text, bytes + at, n - at, most);
+                        CHECK(len > 0 && len <= most);
+                        CHECK(!is_text || json_is_text(bytes + at, len));
+                        CHECK_EQ(put(&out, bytes + at, len), 0);
+                        at += len;
+                }
+                CHECK_EQ(out.len, whole.len);
+                CHECK_BYTES(out.data, whole.data, whole.len);
+                buf_deinit(&out);
+        }
+        buf_deinit(&whole);
+}
+
+TEST(what_is_put_in_pieces_is_the_same_as_in_one)
+{
+        static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"\n\xf0\x9f\x98\x81z";
+
+        check_pieces(true, text, sizeof(text) - 1);
+        check_pieces(false, text, sizeof(text) - 1);
+        CHECK_EQ(json_piece(true, NULL, 0, 4), 0);
+}
+
 TEST(numbers_are_as_short_as_reads_back_the_same)
 {
         static const struct {

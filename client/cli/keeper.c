@@ -91,7 +91,8 @@ static bool is_passing(int error)
 
 static int lose(struct keeper *k, int error)
 {
-        if (!k->was_ready || !is_passing(error))
+        /* What was inherited cannot be had again. */
+        if (!k->was_ready || !is_passing(error) || cli_is_inherited(k->cli))
                 return cli_fail(k->cli, error);
         cli_say(k->cli, "%s; reconnecting", baton_error(k->cli->b));
         if (k->on_lost)
@@ -104,6 +105,8 @@ static int retry(struct keeper *k)
 {
         int r = baton_connect(k->cli->b, k->cli->addresses, RECONNECT_MS);
 
+        if (r == 0 && cli_check_datagram(k->cli))
+                return CLI_USAGE;
         if (r == 0)
                 r = ask(k);
         if (r == 0)

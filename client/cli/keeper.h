@@ -10,8 +10,8 @@
  *              status = keeper_turn(k);
  *      }
  *
- * A broker that is not there at first is a failure; one that is lost later is waited for. What is
- * refused is a failure always. */
+ * A broker that is not there at first is a failure; one that is lost later is waited for, unless it
+ * was reached by $BATON_FD. What is refused is a failure always. */
 #ifndef BATON_CLIENT_CLI_KEEPER_H
 #define BATON_CLIENT_CLI_KEEPER_H
 

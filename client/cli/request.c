@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char HELP[] =
@@ -18,11 +19,11 @@ static const char HELP[] =
         "\n"
         "  -w, --wait SECONDS   wait at most so long (30)\n"
         "  -H, --header K=V     a header; V is a string (may be repeated)\n"
-        "      --fd FILE        pass a descriptor of FILE, open for reading; repeatable "
-        "(*)\n" CLI_HELP "\n"
+        "      --fd FILE        pass a descriptor of FILE, open for reading; up to 16 times.\n"
+        "                       /dev/fd/N passes our own descriptor N as it is\n" CLI_MEMFD_HELP
+                CLI_HELP "\n"
         "The payload of the reply is printed as it is; on a terminal a newline is added where it\n"
         "has none. Of several replies each ends with a newline.\n"
-        "(*) brokers of version 0.1 do not have it, and say so.\n"
         "Exit status: 0 done, 1 failed, or the responder says so, 2 usage, 3 no broker, or it is\n"
         "lost, 4 timed out, 5 refused, 6 no responders.\n";
 
@@ -33,6 +34,7 @@ struct request {
         struct outgoing out;
         struct output output;
         const char *topic;
+        bool is_stdin; /* the payload */
         int wait_ms;
         bool is_one_of_several, is_done;
         int status;
@@ -42,7 +44,7 @@ static void print(struct request *q, const struct baton_message *m)
 {
         const char *bytes = m->payload;
         bool has_newline = m->payload_len && bytes[m->payload_len - 1] == '\n';
-        int r = buf_push(&q->output.buf, bytes, m->payload_len);
+        int r = output_put(&q->output, bytes, m->payload_len, NULL);
 
         if (m->more)
                 q->is_one_of_several = true;
@@ -88,24 +90,35 @@ static void on_done(baton *b, int result, const char *text, void *arg)
                 cli_fail_about(&q->cli, result, q->topic, text);
 }
 
-static int run(struct request *q)
+static int ask(struct request *q, int wait_ms)
 {
         struct baton_publication p = outgoing_publication(&q->out, q->topic);
-        uint64_t started_ns = cli_now_ns();
-        int connect_ms = q->wait_ms < CLI_CONNECT_MS ? q->wait_ms : CLI_CONNECT_MS;
-        int status = cli_connect(&q->cli, connect_ms);
-
-        if (status)
-                return status;
-        int left_ms = cli_left_ms(started_ns + (uint64_t)q->wait_ms * 1000000, -1);
         int r = baton_request_start(
-                q->cli.b, &p, left_ms ? left_ms : 1, on_reply, on_done, q, NULL);
+                q->cli.b, &p, wait_ms ? wait_ms : 1, on_reply, on_done, q, NULL);
+
         while (r >= 0 && !q->is_done && !q->status) {
                 r = baton_wait(q->cli.b, -1);
                 if (r == -EINTR)
                         r = 0;
         }
         return q->status ? q->status : r < 0 && !q->is_done ? cli_fail(&q->cli, r) : 0;
+}
+
+/* The broker says how large a payload may be, so stdin is read when it is there. That takes as long
+ * as it takes; it does not count. */
+static int run(struct request *q)
+{
+        uint64_t deadline_ns = cli_now_ns() + (uint64_t)q->wait_ms * 1000000;
+        int connect_ms = q->wait_ms < CLI_CONNECT_MS ? q->wait_ms : CLI_CONNECT_MS;
+        int status = cli_connect(&q->cli, connect_ms);
+
+        if (status)
+                return status;
+        int left_ms = cli_left_ms(deadline_ns, -1);
+        uint64_t most = baton_limit(q->cli.b, "payload_bytes");
+        if (q->is_stdin)
+                status = outgoing_read_stdin(&q->cli, &q->out, most ? most : WIRE_FRAME_BYTES);
+        return status ? status : ask(q, left_ms);
 }
 
 /* ---------------------------------------------------------------- the command line */
@@ -135,6 +148,7 @@ static int parse(struct request *q, int argc, char **argv)
 {
         static const struct option known[] = {
                 CLI_LONG,
+                CLI_MEMFD_LONG,
                 {"wait", required_argument, NULL, 'w'},
                 {"header", required_argument, NULL, 'H'},
                 {"fd", required_argument, NULL, OPTION_FD},
@@ -152,7 +166,11 @@ static int parse(struct request *q, int argc, char **argv)
         if (argc - optind > 2)
                 return cli_usage(&q->cli, "unexpected argument '%s'", argv[optind + 2]);
         q->topic = argv[optind];
-        return outgoing_take(&q->cli, &q->out, argv[optind + 1]);
+        const char *payload = argv[optind + 1];
+        q->is_stdin = payload && !strcmp(payload, "-");
+        if (!q->is_stdin)
+                outgoing_set_text(&q->out, payload);
+        return 0;
 }
 
 int request_main(int argc, char **argv)

@@ -4,6 +4,7 @@
  *
  * When too many requests wait, the broker is read no more until some are done, and so learns that
  * we are behind. Requests of a session that was lost are nobody's: their answers are dropped. */
+#include "client/cli/command.h"
 #include "client/cli/common.h"
 #include "client/cli/job.h"
 #include "client/cli/keeper.h"
@@ -20,14 +21,17 @@ static const char HELP[] =
         "\n"
         "Answers requests: runs COMMAND for each, with the payload on its stdin; what it writes "
         "to\n"
-        "stdout is the reply. If it does not exit with 0 the request has failed. Descriptors that\n"
-        "came with the request are 3, 4, ...; files are at their beginning. The environment has\n"
-        "BATON_TOPIC, BATON_SENDER_UID, BATON_SENDER_PID and BATON_SENDER_SESSION. Up to 16 run "
-        "at\n"
-        "once.\n"
+        "stdout is the reply, both of any size. If it does not exit with 0 the request has "
+        "failed.\n"
+        "Descriptors that came with the request are 3, 4, ...; BATON_FDS in the environment is\n"
+        "how many. Files are opened anew, in the mode they came in, so that COMMAND has an offset\n"
+        "of its own; where that cannot be, the one that all share is set to the beginning. The\n"
+        "environment also has BATON_TOPIC, BATON_SENDER_UID, BATON_SENDER_GID, BATON_SENDER_PID\n"
+        "and BATON_SENDER_SESSION. Up to 16 run at once.\n"
         "\n"
         "      --echo           reply with the payload instead of running anything\n"
-        "      --group G        share the requests with the other members of G (*)\n" CLI_HELP "\n"
+        "      --group G        share the requests with the other members of G "
+        "(*)\n" CLI_MEMFD_HELP CLI_HELP "\n"
         "With -v `ready` is printed on stderr once the broker has confirmed the subscription.\n"
         "A broker that is lost is waited for; that is said on stderr. SIGTERM and SIGINT: what\n"
         "runs may finish, for 5 s; nothing is killed.\n"
@@ -64,13 +68,14 @@ static struct job *job_of(struct list *link)
 /* Returns 0 (sent, or it never will be) · -EAGAIN. */
 static int answer(struct serve *s, struct job *j)
 {
-        struct baton_publication p = {
-                .payload = j->reply.data,
-                .payload_len = j->reply.len,
-                .flags = j->has_failed ? BATON_FAILED : 0,
-        };
-        int r = j->token ? baton_reply_with(s->cli.b, j->token, &p) : 0;
+        struct baton_publication p = {.flags = j->has_failed ? BATON_FAILED : 0};
+        int r = job_answer(j, &p.payload, &p.payload_len);
 
+        if (r < 0) {
+                job_fail(j, "the reply cannot be read: %s", strerror(-r));
+                return answer(s, j);
+        }
+        r = j->token ? baton_reply_with(s->cli.b, j->token, &p) : 0;
         if (r == -EAGAIN)
                 return r;
         if (r == -EMSGSIZE) {
@@ -155,9 +160,7 @@ static void echo(struct serve *s, const struct baton_message *m)
                 refuse(s, m, r);
                 return;
         }
-        struct buf empty = j->reply;
-        j->reply = j->payload;
-        j->payload = empty;
+        j->echoes = true;
         finish(s, j);
 }
 
@@ -308,10 +311,31 @@ static int run(struct serve *s)
 
 enum { OPTION_ECHO = 256, OPTION_GROUP };
 
+static int take_arguments(struct serve *s, bool is_echo, int n, char **arguments)
+{
+        if (n < 1)
+                return cli_usage(&s->cli, "no topic");
+        if (is_echo == (n > 1))
+                return cli_usage(&s->cli, n > 1 ? "either --echo or a command" : "no command");
+        s->keeper.filters = arguments;
+        s->keeper.n_filters = 1;
+        if (is_echo)
+                return 0;
+        s->keeper.options.max_fds = WIRE_FDS;
+        s->command = arguments + 1;
+        /* A mistake that each request would repeat. */
+        int r = command_find(s->command[0]);
+        if (r == 0)
+                return 0;
+        cli_fail_about(&s->cli, r, s->command[0], NULL);
+        return CLI_USAGE;
+}
+
 static int parse(struct serve *s, int argc, char **argv)
 {
         static const struct option known[] = {
                 CLI_LONG,
+                CLI_MEMFD_LONG,
                 {"echo", no_argument, NULL, OPTION_ECHO},
                 {"group", required_argument, NULL, OPTION_GROUP},
                 {0},
@@ -327,18 +351,7 @@ static int parse(struct serve *s, int argc, char **argv)
                 else
                         status = cli_take(&s->cli, option);
         }
-        if (status)
-                return status;
-        int n = argc - optind;
-        if (n < 1)
-                return cli_usage(&s->cli, "no topic");
-        if (is_echo == (n > 1))
-                return cli_usage(&s->cli, n > 1 ? "either --echo or a command" : "no command");
-        s->keeper.filters = argv + optind;
-        s->keeper.n_filters = 1;
-        s->keeper.options.max_fds = is_echo ? 0 : WIRE_FDS;
-        s->command = is_echo ? NULL : argv + optind + 1;
-        return 0;
+        return status ? status : take_arguments(s, is_echo, argc - optind, argv + optind);
 }
 
 int serve_main(int argc, char **argv)

@@ -5,8 +5,9 @@
  * interrupt it. So the first SIGTERM sets an alarm for each second from then on. */
 #include "client/cli/signals.h"
 
+#include "proto/base/sys.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -39,9 +40,9 @@ static int handle(int number, void (*handler)(int))
 
 int signals_open(bool children, int *ret_fd)
 {
-        if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
-                return -errno;
-        int r = handle(SIGPIPE, SIG_IGN);
+        int r = sys_pipe(true, pipe_fds);
+        if (r == 0)
+                r = handle(SIGPIPE, SIG_IGN);
         if (r == 0)
                 r = handle(SIGALRM, on_signal);
         if (r == 0)

@@ -1,7 +1,9 @@
 /* Design note. The keys of `--json` are promised: {"topic", "payload" or "payload_base64", "size",
  * "time", "sender", "headers", "fds", "fds_withheld", "retained", "redelivered", "request"}; from
  * "headers" on they are absent where they would be empty, zero or false. `time` is when the broker
- * had the message, as well as that is known here: now, less its age. */
+ * had the message, as well as that is known here: now, less its age.
+ *
+ * A payload that must be written otherwise than it is goes through the buffer piece by piece. */
 #include "client/cli/sub_print.h"
 
 #include "client/cli/fdkind.h"
@@ -12,11 +14,31 @@
 #include <string.h>
 #include <time.h>
 
-int sub_print_plain(struct buf *out, const struct baton_message *m)
+enum { PIECE_BYTES = 65536 };
+
+int sub_print_raw(struct output *out, const struct baton_message *m, struct progress *progress)
+{
+        return output_put(out, m->payload, m->payload_len, progress);
+}
+
+static int print_large(struct output *out, const struct baton_message *m, struct progress *progress)
+{
+        int r = buf_push(&out->buf, m->topic, m->topic_len);
+
+        if (r == 0)
+                r = buf_push(&out->buf, " ", 1);
+        if (r == 0)
+                r = output_put(out, m->payload, m->payload_len, progress);
+        return r ? r : buf_push(&out->buf, "\n", 1);
+}
+
+int sub_print_plain(struct output *out, const struct baton_message *m, struct progress *progress)
 {
         uint8_t *at;
-        int r = buf_reserve(out, m->topic_len + m->payload_len + 2, &at);
 
+        if (m->payload_len >= PIECE_BYTES)
+                return print_large(out, m, progress);
+        int r = buf_reserve(&out->buf, m->topic_len + m->payload_len + 2, &at);
         if (r < 0)
                 return r;
         memcpy(at, m->topic, m->topic_len);
@@ -25,7 +47,7 @@ int sub_print_plain(struct buf *out, const struct baton_message *m)
         if (m->payload_len)
                 memcpy(at, m->payload, m->payload_len);
         at[m->payload_len] = '\n';
-        out->len += m->topic_len + m->payload_len + 2;
+        out->buf.len += m->topic_len + m->payload_len + 2;
         return 0;
 }
 
@@ -36,16 +58,33 @@ static int put(struct buf *out, const char *text)
         return buf_push(out, text, strlen(text));
 }
 
-static int put_payload(struct buf *out, const struct baton_message *m)
+/* What stands between the quotes. */
+static int put_pieces(
+        struct output *out, bool is_text, const uint8_t *at, size_t left, struct progress *progress)
+{
+        int r = 0;
+
+        while (left && r == 0) {
+                size_t n = json_piece(is_text, at, left, PIECE_BYTES);
+                r = is_text ? json_put_text(&out->buf, at, n)
+                            : json_put_base64_digits(&out->buf, at, n);
+                if (r == 0)
+                        r = output_relieve(out);
+                at += n;
+                left -= n;
+                progress_add(progress, n);
+        }
+        return r;
+}
+
+static int put_payload(struct output *out, const struct baton_message *m, struct progress *progress)
 {
         bool is_text = json_is_text(m->payload, m->payload_len);
-        int r = put(out, is_text ? ",\"payload\":" : ",\"payload_base64\":");
+        int r = put(&out->buf, is_text ? ",\"payload\":\"" : ",\"payload_base64\":\"");
 
-        if (r < 0)
-                return r;
-        r = is_text ? json_put_string(out, m->payload, m->payload_len)
-                    : json_put_base64(out, m->payload, m->payload_len);
-        return r < 0 ? r : buf_printf(out, ",\"size\":%zu", m->payload_len);
+        if (r == 0)
+                r = put_pieces(out, is_text, m->payload, m->payload_len, progress);
+        return r ? r : buf_printf(&out->buf, "\",\"size\":%zu", m->payload_len);
 }
 
 static int put_time(struct buf *out, int64_t ms)
@@ -139,36 +178,38 @@ static int put_rest(struct buf *out, const struct baton_message *m)
         return r < 0 ? r : put(out, "}\n");
 }
 
-int sub_print_json(struct buf *out, const struct baton_message *m, int64_t now_ms)
+int sub_print_json(struct output *out, const struct baton_message *m, int64_t now_ms,
+        struct progress *progress)
 {
-        int r = put(out, "{\"topic\":");
+        int r = put(&out->buf, "{\"topic\":");
 
         if (r == 0)
-                r = json_put_string(out, m->topic, m->topic_len);
+                r = json_put_string(&out->buf, m->topic, m->topic_len);
         if (r == 0)
-                r = put_payload(out, m);
+                r = put_payload(out, m, progress);
         if (r == 0)
-                r = put_time(out, now_ms - (int64_t)m->age_ms);
+                r = put_time(&out->buf, now_ms - (int64_t)m->age_ms);
         if (r == 0)
-                r = put_sender(out, &m->sender);
-        return r < 0 ? r : put_rest(out, m);
+                r = put_sender(&out->buf, &m->sender);
+        return r ? r : put_rest(&out->buf, m);
 }
 
-int sub_print_json_gap(struct buf *out, const struct baton_gap *gap)
+int sub_print_json_gap(struct output *out, const struct baton_gap *gap)
 {
-        int r = put(out, "{\"event\":\"gap\",\"filter\":");
+        struct buf *buf = &out->buf;
+        int r = put(buf, "{\"event\":\"gap\",\"filter\":");
 
         if (r == 0)
-                r = json_put_string(out, gap->filter, strlen(gap->filter));
+                r = json_put_string(buf, gap->filter, strlen(gap->filter));
         if (r == 0)
-                r = buf_printf(out, ",\"count\":%" PRIu64 ",\"reason\":", gap->count);
+                r = buf_printf(buf, ",\"count\":%" PRIu64 ",\"reason\":", gap->count);
         if (r == 0)
-                r = json_put_string(out, gap->reason, strlen(gap->reason));
-        return r < 0 ? r : put(out, "}\n");
+                r = json_put_string(buf, gap->reason, strlen(gap->reason));
+        return r < 0 ? r : put(buf, "}\n");
 }
 
-int sub_print_json_reconnected(struct buf *out, bool is_another_instance)
+int sub_print_json_reconnected(struct output *out, bool is_another_instance)
 {
-        return buf_printf(out, "{\"event\":\"reconnected\",\"instance_changed\":%s}\n",
+        return buf_printf(&out->buf, "{\"event\":\"reconnected\",\"instance_changed\":%s}\n",
                 is_another_instance ? "true" : "false");
 }

@@ -1,0 +1,28 @@
+/* sub.h - what the parts of `sub` share. */
+#ifndef BATON_CLIENT_CLI_SUB_H
+#define BATON_CLIENT_CLI_SUB_H
+
+#include "client/cli/keeper.h"
+#include "client/cli/output.h"
+
+struct sub {
+        struct cli cli;
+        struct keeper keeper;
+        struct output output;
+        struct baton_publication will;
+        bool json, raw, fd_cat;
+        uint64_t wanted, n_printed; /* wanted 0: all */
+        int wait_ms;                /* -1: for ever */
+        uint64_t last_seq;          /* delivered last in this session */
+        bool is_over;
+        int error; /* -errno, or an outcome of output_flush */
+        int signal_fd;
+};
+
+/* sub_parse reads the command line. Returns 0 · an exit status. */
+BT_MUST int sub_parse(struct sub *s, int argc, char **argv);
+
+/* For --help. */
+extern const char sub_help[];
+
+#endif

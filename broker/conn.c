@@ -92,6 +92,8 @@ static bool receive_one(struct conn *conn, bool *ret_is_dry)
         case LINK_E_EXHAUSTED:
                 *ret_is_dry = true;
                 return true;
+        case LINK_E_CUT: /* beyond all our accounts: other processes may have used up the system's
+                          */
         case LINK_E_BROKEN:
                 if (!conn->id.generation)
                         return false;

@@ -1,9 +1,11 @@
 /* Descriptors, there and back. */
 #include "client/fake_broker.h"
+#include "client/fake_payload.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 TEST(descriptors_travel_in_a_packet_of_their_own)
@@ -204,4 +206,61 @@ TEST(wrong_descriptors_end_the_connection_and_are_closed)
                 fake_close(&f);
         }
         CHECK_STR(notes.text, "");
+}
+
+/* No descriptor more may be opened, until it is called with `false`. */
+static void forbid_fds(bool on)
+{
+        static struct rlimit before;
+        struct rlimit now;
+
+        if (!on) {
+                CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+                return;
+        }
+        int lowest = dup(0);
+        CHECK(lowest >= 0);
+        close(lowest);
+        CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+        now = before;
+        now.rlim_cur = (rlim_t)lowest;
+        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+TEST(what_our_own_limit_cuts_off_was_withheld)
+{
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open(&f);
+        uint32_t sub = fake_subscribe(&f, "a", read_fds, &notes);
+        deliver_fd(&f, sub);
+        forbid_fds(true);
+        CHECK_EQ(run(&f), 0);
+        forbid_fds(false);
+        CHECK_STR(notes.text, "0 fds, 1 withheld;");
+        deliver_fd(&f, sub);
+        CHECK_EQ(run(&f), 0);
+        CHECK_STR(notes.text, "0 fds, 1 withheld;1 fds, 0 withheld;");
+        CHECK_EQ(fake_expect(&f, WIRE_CREDIT).credit.amount, 1); /* that one, too */
+        CHECK_EQ(fake_expect(&f, WIRE_CREDIT).credit.amount, 1);
+        fake_close(&f);
+}
+
+TEST(a_payload_in_what_our_own_limit_cuts_off_is_a_gap)
+{
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open_large(&f, WIRE_FEATURE_MEMFD, 0);
+        baton_set_gap(f.b, note_gap, &notes);
+        uint32_t sub = fake_subscribe(&f, "a", note_large, &notes);
+        fake_place(&f, sub, "a", 100000);
+        forbid_fds(true);
+        CHECK_EQ(run(&f), 0);
+        forbid_fds(false);
+        CHECK_STR(notes.text, "a lost 1 (not readable);");
+        fake_place(&f, sub, "a", 100000);
+        CHECK_EQ(run(&f), 0);
+        fake_close(&f);
 }

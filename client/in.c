@@ -73,6 +73,9 @@ static int receive(struct baton *b)
         switch (r) {
         case 0:
                 return 0;
+        case LINK_E_CUT:
+                in_withhold(b, p);
+                return 0;
         case LINK_E_AGAIN:
                 return RECEIVE_E_NONE;
         case LINK_E_EOF:

@@ -60,6 +60,13 @@ bool in_settle(struct baton *b);
  * more to it. */
 void in_keep(struct baton *b);
 
+/* A bit of DELIVERY.flags, far from those of the protocol: this is what in_withhold made. */
+#define IN_WAS_CUT (UINT64_C(1) << 62)
+
+/* in_withhold makes a packet whose descriptors were cut off (LINK_E_CUT) one of which they were
+ * withheld. */
+void in_withhold(struct baton *b, struct packet *p);
+
 /* in_spoil ends the connection because the broker broke the protocol. Returns -EPROTO. */
 int in_spoil(struct baton *b, const char *what);
 

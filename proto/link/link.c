@@ -208,13 +208,16 @@ __attribute__((noinline)) static int settle(
         int r = msg_take(msg, l->yard, &extras);
         if (r == 0 && n == 0)
                 r = LINK_E_EOF;
-        else if (r == 0 && msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+        else if (r == 0 && msg->msg_flags & MSG_TRUNC)
                 r = LINK_E_BROKEN;
+        else if (r == 0 && msg->msg_flags & MSG_CTRUNC)
+                r = LINK_E_CUT;
+        if (r == 0 || r == LINK_E_CUT)
+                *ret_len = (size_t)n;
         if (r) {
                 fdset_unref(extras.fds);
                 return r;
         }
-        *ret_len = (size_t)n;
         *ret_fds = hand_over(l, &extras);
         return 0;
 }

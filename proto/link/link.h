@@ -16,6 +16,7 @@ enum link_outcome {
         LINK_E_AGAIN = 1,   /* nothing to receive, or no room to send: poll, then try again */
         LINK_E_EOF,         /* the peer is gone, and all that it sent has been received */
         LINK_E_BROKEN,      /* a packet did not come whole: end this connection */
+        LINK_E_CUT,         /* a packet came without its descriptors, for we have too many open */
         LINK_E_GONE,        /* the peer reads no more; what it sent can still be received */
         LINK_E_TOO_BIG,     /* the packet does not fit this socket, ever */
         LINK_E_IN_FLIGHT,   /* too many descriptors of this uid wait to be received, anywhere */
@@ -101,9 +102,10 @@ BT_MUST int link_flush(struct link *l);
  *             LINK_PACKET_BYTES.
  * ret_fds     the caller owns it: up to FDSET_MAX descriptors, close-on-exec; NULL if there are
  *             none.
- * Returns 0 · LINK_E_AGAIN · LINK_E_EOF · LINK_E_BROKEN the packet was longer than `cap`, or not
- *         all of its descriptors could be had, or a stream says no possible length; what came lies
- *         on the yard · -errno. */
+ * Returns 0 · LINK_E_AGAIN · LINK_E_EOF · LINK_E_CUT the packet is whole (`*ret_len` is set) but
+ *         not all of its descriptors could be had: those that came lie on the yard ·
+ *         LINK_E_BROKEN the packet was longer than `cap`, or a stream says no possible length; what
+ *         came lies on the yard · -errno. */
 BT_MUST int link_recv(
         struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds);
 

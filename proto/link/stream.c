@@ -48,6 +48,7 @@ struct stream {
         uint8_t head[HEAD_BYTES];
         size_t n_head, n_body; /* bytes of each that have come */
         bool is_mixed;         /* under different credentials */
+        bool is_cut;           /* without all of its descriptors */
         struct msg_extras extras;
         struct side in; /* the first n_body bytes */
         bool is_broken;
@@ -270,7 +271,8 @@ static int read_piece(struct stream *s, uint8_t *to, size_t want, size_t *n)
         if (got == 0)
                 return LINK_E_EOF;
         *n += (size_t)got;
-        return msg.msg_flags & MSG_CTRUNC ? LINK_E_BROKEN : 0;
+        s->is_cut |= (msg.msg_flags & MSG_CTRUNC) != 0;
+        return 0;
 }
 
 static int read_head(struct stream *s, int *pieces)
@@ -332,7 +334,7 @@ static int read_packet(struct stream *s, uint8_t *buf, size_t cap)
 static void begin(struct stream *s)
 {
         s->n_head = s->n_body = 0;
-        s->is_mixed = false;
+        s->is_mixed = s->is_cut = false;
         s->extras = (struct msg_extras){.fds = NULL};
         side_release(&s->in);
 }
@@ -344,6 +346,12 @@ int stream_recv(
                 return LINK_E_BROKEN;
         int r = read_packet(s, buf, cap);
         s->is_broken |= r == LINK_E_BROKEN;
+        if (r == 0 && s->is_cut) {
+                *ret_len = body_bytes(s);
+                fdset_unref(s->extras.fds);
+                begin(s);
+                return LINK_E_CUT;
+        }
         if (r == 0) {
                 *ret_len = body_bytes(s);
                 *ret_extras = s->extras;

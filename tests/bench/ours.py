@@ -32,5 +32,20 @@ class _Running:
 
 PEERS['baton'] = dict(exe='peer-baton', broker=b_baton, win=None)
 PEERS['baton-plain'] = dict(exe='peer-baton', env={'PLAIN': '1'}, broker=b_baton, win=None)
+PEERS['baton-placed'] = dict(exe='peer-baton', env={'LARGE': '1024'}, broker=b_baton, win=None)
 for workload in WL:
     WL[workload][0].extend(['baton', 'baton-plain'])
+
+
+# Where a memfd begins to pay: the same payload inline and placed, to 1 receiver and to 8.
+def _sized(size, receivers):
+    return lambda peer: pubsub(peer, nsubs=receivers, size=size, check=1)
+
+
+for size in (4096, 16384, 32768, 60000):
+    for receivers in (1, 8):
+        WL[f'large-{size}-{receivers}'] = (['baton', 'baton-placed'], _sized(size, receivers),
+                                           ['rate', 'mbps', 'cpu_us', 'lost', 'bad'])
+WL['W5-8'] = (['zmq', 'lim-seqcoal', 'lim-memfd', 'baton'],
+              lambda peer: pubsub(peer, nsubs=8, size=16 << 20, check=1, count=40, dur=6000),
+              ['mbps', 'cpu_us', 'recv', 'lost', 'bad', 'broker_rss_kib'])

@@ -1,6 +1,7 @@
 /* Baton as a peer of the comparison bench (docs/PERFORMANCE.md says how to run it): one executable,
  * `peer-baton`, on the public API alone. The publisher is corked, as its siblings are: PLAIN=1 in
- * the environment makes it a plain publish loop. The broker is the real one, started by ours.py. */
+ * the environment makes it a plain publish loop, LARGE=N places payloads of more than N bytes. The
+ * broker is the real one, started by ours.py. */
 #include "harness.h"
 
 #include <baton.h>
@@ -31,6 +32,8 @@ static void *connect_client(const char *address, int role)
                 return NULL;
         c->role = role;
         c->is_plain = envi("PLAIN", 0);
+        if (envi("LARGE", 0))
+                baton_set_large(c->b, (size_t)envi("LARGE", 0));
         check(c, baton_connect(c->b, address, 10000), "connect");
         if (role == R_PUB && !c->is_plain)
                 baton_cork(c->b);

@@ -67,6 +67,10 @@ class Child:
             raise AssertionError(f"process {self.pid or os.getppid()} has ended")
         return line[:-1]
 
+    def fileno(self):
+        """For select: readable when the other side has said something."""
+        return self._sock.fileno()
+
     def signal(self, number):
         """Send it a signal."""
         os.kill(self.pid, number)

@@ -1,14 +1,15 @@
 """`pub`, as its --help and the README promise it."""
 
+import os
 import signal
 import subprocess
 import time
 
 import harness
-from fake_broker import FakeBroker
+from fake_broker import ALL_RIGHTS, FDS_RIGHT, FakeBroker
 from wire_codec import Code, Frame
 
-FRAME_BYTES = 65024
+PAYLOAD_BYTES = 100000          # more than one frame holds
 
 
 class PubTest(harness.TestCase):
@@ -50,10 +51,6 @@ class PubTest(harness.TestCase):
         self.expect(1, "pub", "--fd", "/nonexistent", "a.b",
                     err="pub: /nonexistent: No such file or directory")
 
-    def test_a_descriptor_without_the_right_to_send_one_is_refused(self):
-        self.expect(5, "pub", "--fd", "/dev/null", "a.b",
-                    err="pub: this session may not send descriptors")
-
     def test_relative_paths_are_the_callers_under_bazel_run(self):
         directory = self.tmpdir()
         (directory / "payload").write_bytes(b"from afar")
@@ -90,11 +87,6 @@ class PubTest(harness.TestCase):
         self.expect(2, "pub", "a..b", "y", err="pub: a..b: not a topic")
         self.expect(2, "pub", "a.*", "y", err="pub: a.*: not a topic")
 
-    def test_too_large_a_payload_is_one_clear_error(self):
-        result = self.run_tool("pub", "a.b", "-", stdin=bytes(FRAME_BYTES))
-        self.assertEqual(result.status, 1)
-        self.assertRegex(result.err, rb"\Apub: payload of 65024 bytes: .*\n\Z")
-
     def test_wrong_command_lines_are_usage_errors(self):
         for arguments, complaint in (
                 ([], "no topic"),
@@ -113,8 +105,8 @@ class PubTest(harness.TestCase):
         self.expect(2, "pub", "--nonsense", "a", err="pub: unrecognized option '--nonsense'")
 
     def test_without_a_broker_the_status_is_3(self):
-        self.expect(3, "pub", "-a", "@nobody-is-here", "a", "x",
-                    err="pub: @nobody-is-here: connection refused (is the broker running?)")
+        nobody = harness.new_address(self.broker.directory)
+        self.expect(3, "pub", "-a", nobody, "a", "x", err=f"pub: {nobody}: {harness.NOBODY_THERE}")
 
 
 class LinesTest(harness.TestCase):
@@ -149,30 +141,6 @@ class LinesTest(harness.TestCase):
         sub.wait_line("a half")
         self.assertEqual(pub.wait(), 0)
 
-    def test_a_line_that_is_too_long_is_named_and_those_before_it_arrive(self):
-        sub = self.start_ready("sub", "-n", "2", "a")
-        text = b"one\ntwo\n" + b"x" * 100000 + b"\nfour\n"
-        self.expect(1, "pub", "--lines", "a", stdin=text,
-                    err="pub: line 3: longer than a message can be (65024 bytes)")
-        self.assertEqual(sub.result().out, b"a one\na two\n")
-        result = self.run_tool("pub", "--lines", "a", stdin=b"one\n" + b"x" * FRAME_BYTES)
-        self.assertEqual(result.status, 1)
-        self.assertRegex(result.err, rb"\Apub: line 2: payload of 65024 bytes: .*\n\Z")
-
-    def test_all_of_many_lines_before_the_one_that_failed_arrive(self):
-        for last in (b"x" * FRAME_BYTES, b"x" * (FRAME_BYTES + 1)):
-            sub = self.start_ready("sub", "--raw", "-n", "100000", "a")
-            result = self.run_tool("pub", "--lines", "a", stdin=b"0123456789\n" * 100000 + last)
-            self.assertEqual(result.status, 1)
-            self.assertRegex(result.err, rb"\Apub: line 100001: [^\n]+\n\Z")
-            self.assertEqual(sub.result().out, b"0123456789" * 100000)
-
-    def test_the_longest_line_that_fits_arrives(self):
-        longest = FRAME_BYTES - len(b"\x95\x10\0\xa1a\x80\xc5\0\0")
-        sub = self.start_ready("sub", "--raw", "-n", "1", "a")
-        self.expect(0, "pub", "--lines", "a", stdin=b"y" * longest + b"\n", err="")
-        self.assertEqual(sub.result().out, b"y" * longest)
-
     def test_interval_spaces_the_lines(self):
         began = time.monotonic()
         self.expect(0, "pub", "--lines", "--interval", "50", "a", stdin=b"1\n2\n3\n", err="")
@@ -180,6 +148,38 @@ class LinesTest(harness.TestCase):
 
     def test_a_directory_cannot_be_read(self):
         self.expect(1, "pub", "--lines", "-f", "/", "a", err="pub: /: Is a directory")
+
+
+class SizeTest(harness.TestCase):
+    """What is too large for one frame is sent all the same; beyond the broker's limit it is not."""
+
+    broker_options = ("--limit", f"payload_bytes={PAYLOAD_BYTES}")
+
+    def test_the_largest_payload_arrives_and_a_larger_one_is_one_clear_error(self):
+        largest = os.urandom(PAYLOAD_BYTES)
+        sub = self.start_ready("sub", "--raw", "-n", "1", "a.b")
+        self.expect(0, "pub", "a.b", "-", stdin=largest, err="")
+        self.assertEqual(sub.result().out, largest)
+        result = self.run_tool("pub", "a.b", "-", stdin=largest + b"!")
+        self.assertEqual(result.status, 1)
+        self.assertRegex(result.err, rb"\Apub: payload of 100001 bytes: [^\n]*\n\Z")
+
+    def test_the_longest_line_arrives_and_one_that_is_too_long_is_named(self):
+        sub = self.start_ready("sub", "--raw", "-n", "3", "a")
+        longest = b"y" * PAYLOAD_BYTES
+        text = b"one\n" + longest + b"\ntwo\n" + longest + b"y\nfour\n"
+        self.expect(1, "pub", "--lines", "a", stdin=text,
+                    err=f"pub: line 4: longer than a message can be ({PAYLOAD_BYTES} bytes)")
+        self.assertEqual(sub.result().out, b"one" + longest + b"two")
+
+    def test_all_of_many_lines_before_the_one_that_failed_arrive(self):
+        for ending in (b"", b"\n"):
+            sub = self.start_ready("sub", "--raw", "-n", "100000", "a")
+            last = b"x" * (PAYLOAD_BYTES + 1) + ending
+            result = self.run_tool("pub", "--lines", "a", stdin=b"0123456789\n" * 100000 + last)
+            self.assertEqual(result.status, 1)
+            self.assertRegex(result.err, rb"\Apub: line 100001: [^\n]+\n\Z")
+            self.assertEqual(sub.result().out, b"0123456789" * 100000)
 
 
 class LossTest(harness.TestCase):
@@ -233,10 +233,15 @@ class UnsupportedTest(harness.TestCase):
 class FakeTest(harness.TestCase):
     """What the broker is told, seen from its side."""
 
-    def fake(self, on_publication):
-        broker = FakeBroker(self.broker.address + "-fake", None, on_publication)
+    def fake(self, on_publication=None, **more):
+        broker = FakeBroker(self.broker.address + "-fake", None, on_publication, **more)
         self.addCleanup(broker.close)
         return self.broker.address + "-fake"
+
+    def test_a_descriptor_without_the_right_to_send_one_is_refused(self):
+        address = self.fake(rights=ALL_RIGHTS - FDS_RIGHT)
+        self.expect(5, "pub", "-a", address, "--fd", "/dev/null", "a.b",
+                    err="pub: this session may not send descriptors")
 
     def test_headers_retain_and_ttl_are_passed_on(self):
         seen = []

@@ -11,6 +11,8 @@ import harness
 from wire_client import Session
 from wire_codec import Delivery, Flag
 
+PAYLOAD_BYTES = 100000          # more than one frame holds
+
 
 class Responder:
     """Answers one request with a script: a client of the wire protocol in a thread."""
@@ -138,9 +140,9 @@ class ServeTest(harness.TestCase):
         self.serve("svc", "--", "tr", "a-z", "A-Z")
         self.assertEqual(self.expect(0, "request", "svc", "hello", err=""), b"HELLO")
 
-    def test_the_largest_payload_goes_through(self):
+    def test_a_large_payload_goes_through(self):
         self.serve("svc.*", "--", "cat")
-        payload = os.urandom(65000)
+        payload = os.urandom(1 << 20)
         self.assertEqual(self.expect(0, "request", "svc.x", "-", stdin=payload, err=""), payload)
 
     def test_a_command_that_does_not_read_its_stdin_is_no_problem(self):
@@ -152,7 +154,9 @@ class ServeTest(harness.TestCase):
         self.serve("svc.>", "--", "sh", "-c", "env | grep ^BATON_ | grep -v ADDRESS | sort")
         request = self.start("request", "svc.a.b")
         result = request.result()
-        self.assertRegex(result.out.decode(), rf"\ABATON_SENDER_PID={request.pid}\n"
+        self.assertRegex(result.out.decode(),
+                         rf"\ABATON_FDS=0\nBATON_SENDER_GID={os.getgid()}\n"
+                         rf"BATON_SENDER_PID={harness.pid_said(request.pid)}\n"
                          rf"BATON_SENDER_SESSION=\d+\nBATON_SENDER_UID={os.getuid()}\n"
                          r"BATON_TOPIC=svc\.a\.b\n\Z")
 
@@ -164,19 +168,11 @@ class ServeTest(harness.TestCase):
         self.serve("svc", "--", "sh", "-c", "kill -9 $$")
         self.expect(1, "request", "svc", err="request: svc: sh was killed by signal 9")
 
-    def test_a_command_that_is_not_there_is_a_failure(self):
-        serve = self.serve("svc", "--", "/nonexistent")
-        self.expect(1, "request", "svc", err="request: svc: /nonexistent exited with 127")
-        serve.wait_line("serve: /nonexistent: No such file or directory", "err")
-
-    def test_too_large_a_reply_is_a_failure_even_without_end(self):
-        self.serve("svc", "--", "cat", "/dev/zero")
-        self.expect(1, "request", "svc", err="request: svc: the reply is larger than a message "
-                    "can be (65024 bytes)")
-        self.serve("svc2", "--", "head", "-c", "65024", "/dev/zero")
-        result = self.run_tool("request", "svc2")
-        self.assertEqual(result.status, 1)
-        self.assertRegex(result.err, rb"\Arequest: svc2: the reply is too large: [^\n]+\n\Z")
+    def test_a_command_that_is_not_there_is_said_before_anybody_asks_for_it(self):
+        for command, why in (("/nonexistent", "No such file or directory"),
+                             ("no-such-command", "No such file or directory"),
+                             ("/etc/passwd", "Permission denied")):
+            self.expect(2, "serve", "svc", "--", command, err=f"serve: {command}: {why}")
 
     def test_what_runs_in_the_background_does_not_delay_the_reply(self):
         fifo = self.tmpdir() / "fifo"
@@ -252,8 +248,24 @@ class ServeTest(harness.TestCase):
         self.expect(2, "serve", "a.>.b", "--", "cat", err="serve: a.>.b: not a filter")
 
     def test_without_a_broker_the_status_is_3(self):
-        self.expect(3, "serve", "-a", "@nobody-is-here", "--echo", "a",
-                    err="serve: @nobody-is-here: connection refused (is the broker running?)")
+        nobody = harness.new_address(self.broker.directory)
+        self.expect(3, "serve", "-a", nobody, "--echo", "a",
+                    err=f"serve: {nobody}: {harness.NOBODY_THERE}")
+
+
+class SizeTest(harness.TestCase):
+
+    broker_options = ("--limit", f"payload_bytes={PAYLOAD_BYTES}")
+
+    def test_the_largest_reply_arrives_and_a_larger_one_is_a_failure_even_without_end(self):
+        for topic, command in (("fits", f"head -c {PAYLOAD_BYTES} /dev/zero"),
+                               ("more", f"head -c {PAYLOAD_BYTES + 1} /dev/zero"),
+                               ("endless", "cat /dev/zero")):
+            self.start_ready("serve", topic, "--", *command.split())
+        self.assertEqual(self.expect(0, "request", "fits", err=""), bytes(PAYLOAD_BYTES))
+        for topic in ("more", "endless"):
+            self.expect(1, "request", topic, err=f"request: {topic}: the reply is larger than a "
+                        f"message can be ({PAYLOAD_BYTES} bytes)")
 
 
 class EndTest(harness.TestCase):

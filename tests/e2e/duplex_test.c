@@ -19,7 +19,25 @@ enum { PAYLOAD_BYTES = 64, LONG_MS = 60000 };
 struct broker {
         pid_t pid;
         char address[64];
+        char file[64]; /* "": the address is no path */
 };
+
+/* As tests/e2e/harness.py: what kind of address is under test. */
+static void choose_address(struct broker *broker)
+{
+        const char *kind = getenv("BATON_TEST_ADDRESS_KIND");
+
+#ifdef BATON_PORTABLE
+        kind = kind ? kind : "seqpacket";
+#endif
+        broker->file[0] = '\0';
+        if (!kind || strcmp(kind, "abstract") == 0) {
+                snprintf(broker->address, sizeof(broker->address), "@duplex-%d", getpid());
+                return;
+        }
+        snprintf(broker->file, sizeof(broker->file), "/tmp/duplex-%d", getpid());
+        snprintf(broker->address, sizeof(broker->address), "%s:%.48s", kind, broker->file);
+}
 
 /* Starts the broker and returns when it has said `ready`. */
 static struct broker broker_start(void)
@@ -28,7 +46,7 @@ static struct broker broker_start(void)
         char line[256];
         int ends[2];
 
-        snprintf(broker.address, sizeof(broker.address), "@duplex-%d", getpid());
+        choose_address(&broker);
         CHECK_EQ(pipe(ends), 0);
         broker.pid = fork();
         if (!broker.pid) {
@@ -59,8 +77,14 @@ static void wait_for_exit(pid_t pid, int expected)
 
 static void broker_stop(const struct broker *broker)
 {
+        char lock[80];
+
         kill(broker->pid, SIGTERM);
         wait_for_exit(broker->pid, 0);
+        if (broker->file[0]) {
+                snprintf(lock, sizeof(lock), "%s.lock", broker->file);
+                CHECK_EQ(unlink(lock), 0);
+        }
 }
 
 static baton *join(const char *address)

@@ -9,10 +9,11 @@ import socket
 import threading
 
 from wire_codec import Code, Frame, Ingress, VERSION, decode_frames, encode
-from wire_socket import close_fds, recv_packet, send_packet, socket_name
+from wire_socket import close_fds, new_socket, recv_packet, send_packet, socket_name
 
 LIMITS = {"frame_bytes": 65024, "payload_bytes": 65024, "packet_bytes": 65536, "fds": 16}
 ALL_RIGHTS = (1 << 16) - 1
+FDS_RIGHT = 32
 
 
 class FakeBroker:
@@ -22,9 +23,10 @@ class FakeBroker:
         FakeBroker(address, lambda broker, _: broker.deliver("a.b", b"x", flags=Flag.RETAINED))
     """
 
-    def __init__(self, address, on_subscribed=None, on_publication=None):
+    def __init__(self, address, on_subscribed=None, on_publication=None, rights=ALL_RIGHTS):
         self._on_subscribed, self._on_publication = on_subscribed, on_publication
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._rights = rights
+        self._listener = new_socket(address)
         self._listener.bind(socket_name(address))
         self._listener.listen(4)
         self._next_seq = 1
@@ -86,8 +88,8 @@ class FakeBroker:
         for frame in frames:
             kind = frame[0]
             if kind == Frame.HELLO:
-                self.send([Frame.WELCOME, VERSION, 1, bytes(16), "fake 0", 0, ALL_RIGHTS, 1 << 20,
-                           LIMITS])
+                self.send([Frame.WELCOME, VERSION, 1, bytes(16), "fake 0", 0, self._rights,
+                           1 << 20, LIMITS])
             elif kind == Frame.SUB:
                 self.send([Frame.OK, frame[1], 0])
                 if self._on_subscribed:

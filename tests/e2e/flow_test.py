@@ -1,9 +1,11 @@
 """Flow control: who waits for a slow receiver, who does not, and how it ends."""
 
+import fcntl
 import os
 import signal
 
 import harness
+from child import eventually
 from wire_case import (
     BrokerTest, confirmed, is_delivery, status, subscribe, sync, take_deliveries, take_payloads)
 from wire_codec import Code, Credit, Frame as F, Ok, Pong, encode
@@ -29,7 +31,7 @@ def fill(session, topic, ids=None, spare=0):
     cost = len(encode([F.PUB, 0, topic, {}, bytes(SIZE)])) + spare
     ids, idle = ids or [], 0
     while idle < 2:
-        if session.window_left >= cost:
+        if session.window.left >= cost:
             ids.append(session.publish(topic, numbered(len(ids)), confirm=True))
             idle = 0
         else:
@@ -190,8 +192,8 @@ class Blocked(BrokerTest):
     def test_exactly_the_window_is_allowed(self):
         ids = fill(self.publisher, "slow.x")
         empty = len(encode([F.PUB, 0, "slow.x", {}, b""]))
-        self.publisher.publish("slow.x", bytes(self.publisher.window_left - empty - 1))
-        self.assertLessEqual(self.publisher.window_left, 1)
+        self.publisher.publish("slow.x", bytes(self.publisher.window.left - empty - 1))
+        self.assertLessEqual(self.publisher.window.left, 1)
         sync(self.publisher)
         self.finish(ids)
 
@@ -202,8 +204,8 @@ class Blocked(BrokerTest):
             publisher.send_frames([F.INGRESS, 0], [F.PUB, 0, "nobody", {}, bytes(SIZE)], [0x40])
         sync(publisher)
         credit = sum(event.amount for event in publisher.pending() if isinstance(event, Credit))
-        self.assertEqual(credit + publisher.window_left, 262144 - 100 * cost + 2 * credit)
-        self.assertGreaterEqual(publisher.window_left, 262144 // 2)
+        self.assertEqual(credit + publisher.window.left, 262144 - 100 * cost + 2 * credit)
+        self.assertGreaterEqual(publisher.window.left, 262144 // 2)
 
 
 class Stalled(BrokerTest):
@@ -296,6 +298,7 @@ class Endings(BrokerTest):
         sync(publisher)
         self.broker.process.signal(signal.SIGTERM)
         self.broker.process.wait_line("broker: stopping", "err")
+        eventually(self.is_lock_free, "the last of its listeners is closed")
         second = self.new_broker(listen=(self.broker.address, self.broker.path))
         sync(self.connect())
         self.assertTrue(second.is_running())
@@ -303,6 +306,14 @@ class Endings(BrokerTest):
         self.assertEqual(len(take_deliveries(receiver, 300)), 300)
         self.assertEqual(self.broker.process.wait(), 0)
         self.assertTrue(os.path.exists(self.broker.path))   # the second one's
+
+    def is_lock_free(self):
+        with open(self.broker.path + ".lock", "rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     def feed(self, child, address, own, others, count):
         """Publishes to the other and reads what comes from it, as it comes."""

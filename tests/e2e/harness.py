@@ -8,9 +8,12 @@
             sub.wait_line("greetings.world hello")
             self.assertEqual(sub.wait(), 0)
 
-Every TestCase has a broker on a fresh abstract name and a fresh path. When a test is over, whatever
-it started is ended, and the broker must be alive, have as many descriptors as it began with, and
-exit with 0 on SIGTERM. Nothing here sleeps; everything that waits gives up after a deadline.
+Every TestCase has a broker on a fresh address and a fresh path. When a test is over, whatever it
+started is ended, and the broker must be alive, have as many descriptors as it began with, and exit
+with 0 on SIGTERM. Nothing here sleeps; everything that waits gives up after a deadline.
+
+BATON_TEST_PORTABLE in the environment says that the portable build is tested (docs/PORTING.md), and
+BATON_TEST_ADDRESS_KIND which kind of address: abstract, seqpacket or stream (both of them paths).
 """
 
 import itertools
@@ -29,6 +32,9 @@ from pathlib import Path
 
 DEADLINE_S = 20
 MAX_PATH_BYTES = 100            # of sun_path, with room for the broker's PATH.new
+
+IS_PORTABLE = bool(os.environ.get("BATON_TEST_PORTABLE"))
+KIND = os.environ.get("BATON_TEST_ADDRESS_KIND") or ("seqpacket" if IS_PORTABLE else "abstract")
 
 SANITIZER = re.compile(rb"ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|runtime error: ")
 
@@ -60,6 +66,29 @@ def clean_env(**more):
            if not name.startswith(("BATON_", "XDG_", "BUILD_", "RUNFILES_"))}
     env.update(more)
     return {name: value for name, value in env.items() if value is not None}
+
+
+def new_address(directory):
+    """An address of the KIND under test that nobody has; `directory` is for it if it is a path."""
+    if KIND == "abstract":
+        return f"@baton-test-{os.getpid()}-{next(_numbers)}"
+    prefix = {"seqpacket": "", "stream": "stream:"}[KIND]
+    return f"{prefix}{os.path.join(directory, str(next(_numbers)))}"
+
+
+# What clients say of a new_address.
+NOBODY_THERE = ("connection refused" if KIND == "abstract" else "no such socket"
+                ) + " (is the broker running?)"
+
+
+def pid_said(pid):
+    """The number of a process as the broker learns it: the portable build does not."""
+    return 0 if IS_PORTABLE else pid
+
+
+def who(pid, uid):
+    """How the programs name a process."""
+    return f"uid {uid}" if IS_PORTABLE else f"pid {pid} (uid {uid})"
 
 
 class Lines:
@@ -215,19 +244,18 @@ class Broker:
     """A broker on addresses of its own. start() may be called again after stop() or kill()."""
 
     def __init__(self, *options):
-        self.name = f"baton-test-{os.getpid()}-{next(_numbers)}"
-        self.address = "@" + self.name
         self.directory = short_tmpdir()
+        self.address = new_address(self.directory)
         self.path = os.path.join(self.directory, "b")
         self.options = options
         self.process = None
-        self._fds = 0
+        self.expected_fds = 0       # when nobody is connected
 
-    def start(self):
+    def start(self, **options):
         self.process = popen("broker", "--listen", self.address, "--listen", self.path,
-                             *self.options)
+                             *self.options, **options)
         self.process.wait_line("ready", "err")
-        self._fds = self.count_fds()
+        self.expected_fds = self.count_fds()
 
     @property
     def pid(self):
@@ -263,9 +291,9 @@ class Broker:
         assert self.is_running(), f"the broker has ended: {self.process.result()}"
         self.wait_status(lambda report: report["sessions"] == 1, "end of all sessions")
         deadline = time.monotonic() + DEADLINE_S
-        while (count := self.count_fds()) != self._fds:
+        while (count := self.count_fds()) != self.expected_fds:
             if time.monotonic() > deadline:
-                raise Timeout(f"the broker had {self._fds} descriptors and has {count}")
+                raise Timeout(f"the broker had {self.expected_fds} descriptors and has {count}")
             self.status()           # gives it a turn
 
     def stop(self):

@@ -13,6 +13,7 @@ from child import eventually
 from wire_case import (
     BrokerTest, confirmed, is_delivery, status, subscribe, sync, take_payloads)
 from wire_codec import Code, Frame as F, encode
+from wire_socket import new_socket, recv_packet, send_packet, socket_name
 
 HELLO = encode([F.HELLO, 1, "hostile", 1, {}])
 PUB = encode([F.PUB, 0, "a.b", {"k": "v"}, b"payload"])
@@ -56,8 +57,11 @@ class HostileTest(BrokerTest):
 class Packets(HostileTest):
     def test_an_empty_packet_is_the_end(self):
         for session in (self.socket(), self.connect()):
-            session.sock.send(b"")
-            self.assertIsNone(session.next_event())
+            session.send_raw(b"")
+            if harness.KIND == "stream":            # has no such packet, only a length of 0
+                self.expect_bye(session, Code.PROTOCOL)
+            else:
+                self.assertIsNone(session.next_event())
             self.exchange()
 
     def test_garbage_of_every_size_ends_the_session_that_sent_it(self):
@@ -96,7 +100,7 @@ class Packets(HostileTest):
                 self.expect_bye(session, Code.PROTOCOL, "packet_bytes")
             self.exchange()
 
-    def test_descriptors_are_taken_by_nobody_and_leak_nowhere(self):
+    def test_descriptors_in_a_wrong_place_are_taken_by_nobody_and_leak_nowhere(self):
         read_end, write_end = os.pipe()
         pair = socket.socketpair()
         receiver = self.connect()
@@ -105,6 +109,8 @@ class Packets(HostileTest):
                     [end.fileno() for end in pair]):
             for data in (HELLO, FD_PUB, PUB, encode([F.PING, 1]), encode([0x40]), b"\xc1", b""):
                 for session in (self.socket(), self.connect()):
+                    if session.state == "open" and data == FD_PUB and len(fds) == 1:
+                        continue                    # which is right
                     if fd_packet(session, data, fds):
                         self.assertIn(self.first_error(session),
                                       (Code.DESCRIPTORS, Code.PROTOCOL, Code.REFUSED, None))
@@ -218,7 +224,7 @@ class Connections(HostileTest):
         sessions = [self.socket(broker.address) for _ in range(60)]
         for session in sessions:
             session.send_raw(HELLO)
-        pause = re.compile(r"broker: accept pauses for 100 ms: .*")
+        pause = re.compile(r"broker: a listener pauses for 100 ms: .*")
         for _ in range(5):                          # no more often, so it does not spin
             broker.process.wait_line(pause, "err")
         self.assertGreater(time.monotonic() - begin, 0.3)
@@ -242,11 +248,11 @@ class Connections(HostileTest):
         self.assertEqual(len(waiting), 9)
 
         def connect_and_wait(child):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            with new_socket(broker.address) as sock:
                 child.say("now")
-                sock.connect("\0" + broker.address[1:])
-                sock.send(HELLO)
-                assert sock.recv(65536)
+                sock.connect(socket_name(broker.address))
+                send_packet(sock, HELLO)
+                assert recv_packet(sock)[0]
 
         child = self.fork(connect_and_wait)
         child.hear()

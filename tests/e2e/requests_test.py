@@ -33,8 +33,8 @@ class Replies(BrokerTest):
         reply = self.asker.answer(request_id)
         self.assertEqual((reply.topic, reply.payload, reply.headers, reply.flags, reply.subs),
                          ("", b"that", {"r": None}, Flag.REPLY, []))
-        self.assertEqual(reply[1:5], (self.responder.welcome.session, os.getpid(), os.getuid(),
-                                      os.getgid()))
+        self.assertEqual(reply[1:5], (self.responder.welcome.session,
+                                      harness.pid_said(os.getpid()), os.getuid(), os.getgid()))
 
     def test_more_replies_come_in_order_until_the_final_one(self):
         request_id, request = self.ask()

@@ -8,11 +8,11 @@ from wire_case import BrokerTest, confirmed, status, subscribe, sync, take_paylo
 from wire_codec import Code, Frame as F, Ok, Pong, encode
 from wire_socket import peer_credentials
 
-LIMITS = {"packet_bytes": 65536, "frame_bytes": 65024, "payload_bytes": 65024, "topic_bytes": 255,
-          "topic_tokens": 16, "header_entries": 64, "header_bytes": 8192, "fds": 16,
-          "queue_bytes": 4 << 20, "queue_messages": 65536, "control_bytes": 256 << 10,
-          "subscriptions": 16384, "requests": 4096, "stall_ms": 30000, "handshake_ms": 30000,
-          "drain_ms": 5000}
+LIMITS = {"packet_bytes": 65536, "frame_bytes": 65024, "topic_bytes": 255, "topic_tokens": 16,
+          "header_entries": 64, "header_bytes": 8192, "fds": 16, "payload_bytes": 1 << 30,
+          "queue_bytes": 4 << 20, "queue_messages": 65536, "queue_fds": 256,
+          "placed_bytes": 256 << 20, "control_bytes": 256 << 10, "subscriptions": 16384,
+          "requests": 4096, "stall_ms": 30000, "handshake_ms": 30000, "drain_ms": 5000}
 HELLO = encode([F.HELLO, 1, "test", 1, {}])
 PUB = [F.PUB, 0, "a.b", {}, b""]
 
@@ -23,7 +23,9 @@ class Beginning(BrokerTest):
         self.assertEqual(first.version, 1)
         self.assertEqual(first.window, 1 << 20)
         self.assertRegex(first.name, r"^baton \d+\.\d+\.\d+$")
-        self.assertEqual(first.rights & 11, 11)     # publish, subscribe, block
+        # Publish, subscribe, block, send descriptors, send placed payloads.
+        self.assertEqual(first.rights & 107, 107)
+        self.assertEqual(first.features & 1, int(not harness.IS_PORTABLE))  # placed payloads
         self.assertEqual({**first.limits, **LIMITS}, first.limits)
         self.assertEqual(first.instance, second.instance)
         self.assertGreater(second.session, first.session)

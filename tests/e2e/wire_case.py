@@ -80,7 +80,7 @@ class Broker(harness.Broker):
         addresses = [word for address in self._listen for word in ("--listen", address)]
         self.process = harness.popen(self._program, *addresses, *self.options, **self._options)
         self.process.wait_line("ready", "err")
-        self._fds = self.count_fds()
+        self.expected_fds = self.count_fds()
 
     def status(self):
         with Session.connect(self.address, timeout=DEADLINE_S) as session:
@@ -135,10 +135,10 @@ class WireTest(unittest.TestCase):
         self.addCleanup(session.close)
         return session
 
-    def connect(self, address, name="test", broker_uid=None):
-        """Open a session."""
+    def connect(self, address, name="test", **hello):
+        """Open a session; `hello`: further arguments of Session.hello."""
         session = self.socket(address)
-        session.hello(name, broker_uid=broker_uid)
+        session.hello(name, **hello)
         session.next_event()        # that was WELCOME; session.welcome keeps it
         return session
 
@@ -159,13 +159,13 @@ class WireTest(unittest.TestCase):
 
 
 class PlaceTest(WireTest):
-    """Each test has a directory, and an abstract name, of its own."""
+    """Each test has a directory, and an address (`name`) beside it or in it, of its own."""
 
     def setUp(self):
         self.directory = harness.short_tmpdir()
         self.addCleanup(shutil.rmtree, self.directory)
         self.path = self.at("s")
-        self.name = f"@e2e-{os.path.basename(self.directory)}"
+        self.name = harness.new_address(self.directory)
 
     def at(self, name):
         """A path in the directory."""
@@ -173,8 +173,12 @@ class PlaceTest(WireTest):
 
     def serve(self, *addresses, **options):
         """A broker on these addresses; `listen=()`: on its defaults, among them these."""
-        address = addresses[0].split(":")[-1].split("?")[0].split(",")[0]
+        address = addresses[0].split("?")[0].split(",")[0]
         return self.new_broker(**{"listen": addresses, "address": address, **options})
+
+    def who(self, broker):
+        """A pattern: how another broker names the holder of an address."""
+        return re.escape(harness.who(broker.pid, os.getuid()))
 
     def fails(self, expected, *words, said="", program="broker", **options):
         """A broker with this command line must exit with this status and say so in one line."""
@@ -184,15 +188,19 @@ class PlaceTest(WireTest):
 
 
 class BrokerTest(WireTest):
-    """Each test has a broker of its own, which must be left without a trace of its sessions."""
+    """Each test has a broker of its own, which must be left without a trace of its sessions.
+
+    process    how it is started: the options of Popen.
+    """
 
     limits = {}
+    process = {}
 
     def setUp(self):
-        self.broker = self.new_broker(limits=self.limits)
+        self.broker = self.new_broker(limits=self.limits, **self.process)
 
     def socket(self, address=None):
         return super().socket(address or self.broker.address)
 
-    def connect(self, address=None, name="test", broker_uid=None):
-        return super().connect(address, name, broker_uid)
+    def connect(self, address=None, name="test", **hello):
+        return super().connect(address, name, **hello)

@@ -1,6 +1,7 @@
 """The Python client itself: msgpack cases, then sessions against a scripted broker."""
 
 import os
+import resource
 import shutil
 import socket
 import struct
@@ -11,7 +12,8 @@ import harness
 import wire_codec as wire
 from wire_client import Session, SessionEnded
 from wire_codec import Code, Flag, Frame as F
-from wire_socket import close_fds, read_placed, sealed_memfd
+from wire_payload import Window, read_placed, sealed_memfd
+from wire_socket import close_fds
 
 
 class Broker(threading.Thread):
@@ -53,8 +55,8 @@ def delivery(seq, subs=(1,), *more):
 
 
 class SessionTest(unittest.TestCase):
-    def play(self, script, client):
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def play(self, script, client, kind=socket.SOCK_SEQPACKET):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         theirs.settimeout(5)
         ours.settimeout(5)
         broker = Broker(theirs, script)
@@ -68,6 +70,10 @@ class SessionTest(unittest.TestCase):
             raise broker.error
 
     def test_subscribe_and_deliver(self):
+        for kind in (socket.SOCK_SEQPACKET, socket.SOCK_STREAM):
+            self.subscribe_and_deliver(kind)
+
+    def subscribe_and_deliver(self, kind):
         def script(broker):
             broker.welcome()
             broker.expect([F.SUB, 1, 1, "a.>", {"max_fds": 2}])
@@ -83,6 +89,8 @@ class SessionTest(unittest.TestCase):
                 os.close(fd)
             broker.send(delivery(6, (1,), 0, 0, 3), [F.BEGIN, 3, "a.g", {}, 0], [F.CHUNK, b"ab"])
             broker.send([F.CHUNK, b"cd"], [F.PING, 5], [F.END, 0])
+            for _ in range(2):
+                broker.expect([F.CREDIT, 2, 0, 1])
             broker.expect([F.PONG, 5])
             broker.expect([F.REPLY, 77, int(Flag.MORE), 2], [F.PUB, 0, "", {}, b"!"])
             broker.send([F.OK, 2, 1])
@@ -113,7 +121,69 @@ class SessionTest(unittest.TestCase):
             self.assertEqual(rest[-1], wire.Bye(0, ""))
             self.assertEqual(session.state, "closed")
 
-        self.play(script, client)
+        self.play(script, client, kind)
+
+    def test_descriptors_that_find_no_room_are_withheld(self):
+        sent = threading.Event()            # after which the limit may hold for the script, too
+
+        def script(broker):
+            broker.welcome()
+            memfd = sealed_memfd(b"abc")
+            broker.send(delivery(1), [F.PUB, 2, "t", {}, b""], fds=[0, 1])
+            broker.send(delivery(2), [F.PUB, 3, "t", {}, 3], fds=[0, 1, memfd])
+            broker.send(delivery(3), [F.PUB, 1, "t", {}, b""], fds=[2])
+            os.close(memfd)
+            sent.set()
+            for _ in range(3):
+                broker.expect([F.CREDIT, 2, 0, 1])
+
+        def client(session):
+            session.hello("test")
+            self.assertTrue(sent.wait(5))
+            sent.clear()
+            before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest = os.dup(0)
+            os.close(lowest)
+            for _ in range(2):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, before[1]))
+                try:
+                    event = session.take(lambda e: isinstance(e, wire.Delivery))
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+                self.assertEqual((event.fds, event.withheld), ([], 2))
+            self.assertEqual((event.payload, event.form), (None, "lost"))
+            event = session.take(lambda e: isinstance(e, wire.Delivery))
+            self.assertEqual((len(event.fds), event.withheld, event.seq), (1, 0, 3))
+            close_fds(event.fds)
+
+        for kind in (socket.SOCK_SEQPACKET, socket.SOCK_STREAM):
+            self.play(script, client, kind)
+
+    def test_a_stream_in_pieces_and_its_end(self):
+        pong = b"\x92\x06\x01"
+        whole = b"\xce\0\0\0\x03" + pong
+
+        def script(broker):
+            broker.welcome()
+            for byte in whole:
+                broker.peer.sock.send(bytes([byte]))
+            broker.peer.sock.send(whole * 3 + whole[:-1])
+
+        def client(session):
+            session.hello("test")
+            self.assertEqual(list(session)[1:], [wire.Pong(1)] * 4)
+
+        self.play(script, client, socket.SOCK_STREAM)
+        for head in (b"\xcd\0\0\0\x03", b"\xce\0\0\0\0", b"\xce\0\x01\0\x01"):
+            def bad_script(broker, head=head):
+                broker.welcome()
+                broker.peer.sock.send(head + pong)
+
+            def bad_client(session):
+                session.hello("test")
+                self.assertRaises(wire.WireError, list, session)
+
+            self.play(bad_script, bad_client, socket.SOCK_STREAM)
 
     def test_window_and_chunks(self):
         payload = os.urandom(1000000)
@@ -177,7 +247,8 @@ class SessionTest(unittest.TestCase):
             for seq in range(3, 11):
                 broker.send(delivery(seq), [F.PUB, 1, "t", {}, b""], fds=fds)
             close_fds(fds)
-            broker.expect([F.CREDIT, 2, 0, 8])
+            for _ in range(8):
+                broker.expect([F.CREDIT, 2, 0, 1])
             broker.expect([F.ACK, 3, 3])
             broker.expect([F.NACK, 4, 5, 9])
             broker.send([F.BYE, 15, "stop"])
@@ -190,7 +261,7 @@ class SessionTest(unittest.TestCase):
             request = session.request("svc")
             session.cancel(request)
             self.assertEqual(session.answer(request).code, Code.CANCELLED)
-            session.publish("img", b"abc", placed=True)
+            session.publish("img", b"abc", form="placed")
             for _ in range(8):
                 close_fds(session.take(lambda e: isinstance(e, wire.Delivery)).fds)
             session.ack(3)
@@ -251,6 +322,24 @@ class SessionTest(unittest.TestCase):
                     while session.next_event():
                         pass
             self.play(script, client)
+
+
+class WindowTest(unittest.TestCase):
+    def test_what_frames_cost(self):
+        window = Window()
+        window.open(262144)
+        for frame, extra in (([F.PING, 1], None), ([F.INGRESS, 1, 1], None),
+                             ([F.PUB, 0, "a", {}, b"xyz"], 0), ([F.PUB, 3, "a", {}, b""], 12288),
+                             ([F.PUB, 1, "a", {}, 1], 4096), ([F.PUB, 1, "a", {}, 1023], 4096),
+                             ([F.PUB, 2, "a", {}, 10240], 8202),
+                             ([F.PUB, 1, "a", {}, 2**40], 65536),
+                             ([F.PUB, 16, "a", {}, 10240], 65536),
+                             ([F.BEGIN, 2, "a", {}, 2**40], 8192), ([F.CHUNK, bytes(1000)], 0),
+                             ([F.CHUNK, bytes(3100)], 0), ([F.END, 0], 4), ([F.END, 0], 0)):
+            data = wire.encode(frame)
+            cost = 0 if extra is None else len(data) + extra
+            self.assertEqual(window.cost(data, len(data)), cost, frame)
+        self.assertEqual(window.left, 262144)
 
 
 class MsgpackTest(unittest.TestCase):

@@ -47,6 +47,14 @@ size_t test_open_fds(void);
         }                                                                   \
         static void test_name(void **state __attribute__((unused)))
 
+/* LINUX_TEST is TEST for what a portable build does not have, and says why it has not. */
+#ifdef BATON_PORTABLE
+#define LINUX_TEST(test_name, why) \
+        static void __attribute__((unused)) test_name(void **state __attribute__((unused)))
+#else
+#define LINUX_TEST(test_name, why) TEST(test_name)
+#endif
+
 #define CHECK(condition)     assert_true(condition)
 #define CHECK_EQ(a, b)       assert_int_equal((a), (b))
 #define CHECK_NE(a, b)       assert_int_not_equal((a), (b))

@@ -2,6 +2,7 @@
  * hears of it, so nobody can open it, whoever he is: it can only be given. The large payload is
  * read to its last byte by who receives it before the clock is stopped. */
 #include "client/cli/demo.h"
+#include "proto/base/sys.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -149,28 +150,10 @@ static int take_large(struct demo *d, int out)
         return seen.is_right && write(out, "all", 3) == 3 ? 0 : CLI_FAILED;
 }
 
-/* What the broker has in memory, in KiB; -1: the system does not say. */
-static long broker_memory(const struct demo *d)
-{
-        char path[64], line[128];
-        long kib = -1;
-
-        snprintf(path, sizeof(path), "/proc/%d/status", (int)d->broker);
-        FILE *file = fopen(path, "re");
-        if (!file)
-                return -1;
-        while (kib < 0 && fgets(line, sizeof(line), file)) {
-                if (!strncmp(line, "VmRSS:", 6))
-                        kib = strtol(line + 6, NULL, 10);
-        }
-        fclose(file);
-        return kib;
-}
-
 static int send_large(struct demo *d, const struct part *part)
 {
         uint64_t *words = malloc(LARGE_WORDS * sizeof(*words));
-        long before = broker_memory(d);
+        long before = sys_resident_kib(d->broker);
         char text[16];
 
         if (!words)
@@ -189,7 +172,7 @@ static int send_large(struct demo *d, const struct part *part)
         if (!is_right)
                 return demo_fail(d, "large", "it did not come whole");
         uint64_t rate = ((uint64_t)LARGE_MIB << 20) / (took_us ? took_us : 1);
-        long after = broker_memory(d);
+        long after = sys_resident_kib(d->broker);
         if (before < 0 || after < 0)
                 demo_tell("large", "%d MiB, read in another process: %" PRIu64 " MB/s", LARGE_MIB,
                         rate);

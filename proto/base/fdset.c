@@ -88,16 +88,27 @@ struct fdset *graveyard_take(struct graveyard *yard)
         return take_ptr(yard->dead);
 }
 
-size_t fdset_bury(struct fdset *chain)
+struct fdset *fdset_join(struct fdset *a, struct fdset *b)
 {
-        size_t n = 0;
+        struct fdset **end = &a;
 
+        while (*end)
+                end = &(*end)->next_dead;
+        *end = b;
+        return a;
+}
+
+struct fdset *fdset_behind(struct fdset *chain)
+{
+        return take_ptr(chain->next_dead);
+}
+
+void fdset_bury(struct fdset *chain)
+{
         while (chain) {
                 struct fdset *next = chain->next_dead;
                 close_all(chain->fds, chain->n);
-                n += chain->n;
                 free(chain);
                 chain = next;
         }
-        return n;
 }

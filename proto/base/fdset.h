@@ -46,8 +46,13 @@ int fdset_steal(struct fdset *s, size_t i);
 /* graveyard_take empties the yard and returns a chain of dead sets, NULL if there is none. */
 struct fdset *graveyard_take(struct graveyard *yard);
 
-/* fdset_bury closes and frees a chain that graveyard_take returned. May block: not for a loop.
- * Returns how many descriptors were in it. */
-size_t fdset_bury(struct fdset *chain);
+/* fdset_join puts chain `b` behind chain `a` and returns the whole; either may be NULL. */
+struct fdset *fdset_join(struct fdset *a, struct fdset *b);
+
+/* fdset_behind takes the rest off a chain and returns it: `chain` is one set then. */
+struct fdset *fdset_behind(struct fdset *chain);
+
+/* fdset_bury closes and frees a chain that graveyard_take returned. May block: not for a loop. */
+void fdset_bury(struct fdset *chain);
 
 #endif

@@ -6,6 +6,7 @@
 #include "proto/base/defs.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* sys_getenv is getenv(3), but NULL in a program that runs with borrowed rights. */
 const char *sys_getenv(const char *name);
@@ -34,6 +35,10 @@ void sys_die_with_parent(void);
 /* sys_own_path finds the file that this process runs, as text with a NUL. Returns 0 · -errno
  * (-ENOTSUP: this system does not tell; -ENAMETOOLONG). */
 BT_MUST int sys_own_path(size_t cap, char *ret_path);
+
+/* sys_resident_kib tells how much memory a process has, in KiB; -1: there is no such process, or
+ * the system does not say. */
+long sys_resident_kib(pid_t pid);
 
 /* sys_coarse_ns is a monotonic clock that is cheap to read and may lag by some milliseconds. Only
  * to be compared with itself. */

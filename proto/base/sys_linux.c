@@ -81,6 +81,21 @@ int sys_own_path(size_t cap, char *ret_path)
         return 0;
 }
 
+long sys_resident_kib(pid_t pid)
+{
+        char path[64];
+        long pages = -1;
+
+        snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+        FILE *file = fopen(path, "re");
+        if (!file)
+                return -1;
+        if (fscanf(file, "%*d %ld", &pages) != 1)
+                pages = -1;
+        fclose(file);
+        return pages < 0 ? -1 : pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 uint64_t sys_coarse_ns(void)
 {
         struct timespec ts;

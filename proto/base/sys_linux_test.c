@@ -50,3 +50,9 @@ TEST(a_process_dies_with_its_parent_if_it_wants_to)
         close(ready[0]);
         close(ready[1]);
 }
+
+TEST(the_memory_of_a_process_is_told)
+{
+        CHECK(sys_resident_kib(getpid()) > 100);
+        CHECK_EQ(sys_resident_kib(-1), -1);
+}

@@ -73,6 +73,12 @@ int sys_own_path(size_t cap, char *ret_path)
         return -ENOTSUP;
 }
 
+long sys_resident_kib(pid_t pid)
+{
+        (void)pid;
+        return -1;
+}
+
 uint64_t sys_coarse_ns(void)
 {
         struct timespec ts;

@@ -4,10 +4,14 @@ Each test sends the only writing ends of pipes. A pipe tells when the last of th
 whatever process or queue of the kernel it was; beside that, the broker's own are counted.
 """
 
+import contextlib
+import fcntl
 import os
 import resource
 import signal
 import socket
+import struct
+import time
 
 import harness
 from child import eventually
@@ -17,6 +21,7 @@ from wire_codec import Code, Err, Frame as F, encode
 from wire_socket import close_fds, send_packet
 
 SO_PASSRIGHTS = 83
+SIOCSIFFLAGS, IFF_UP_AND_RUNNING = 0x8914, 0x41
 PUB1 = encode([F.PUB, 1, "a.b", {}, b""])
 PUB2 = encode([F.PUB, 2, "a.b", {}, b""])
 
@@ -312,6 +317,52 @@ class Gone(FdTest):
                 sync(self.publisher)
             self.receiver = self.replace(self.receiver, "a.>")
             eventually(lambda: self.connect().close() or witness.is_gone(), "it is collected")
+
+
+class Hung(FdTest):
+    """To close one of them takes for ever: here a TCP connection that lingers over unsent bytes."""
+
+    def setUp(self):
+        super().setUp()
+        self.exchange(100)                          # so that all is there that it will ever need
+        self.before = self.broker.count_fds()
+        listener = socket.socket()
+        with listener, socket.socket() as control:
+            flags = struct.pack("16sh14x", b"lo", IFF_UP_AND_RUNNING)
+            fcntl.ioctl(control, SIOCSIFFLAGS, flags)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            lingering = socket.create_connection(listener.getsockname())
+            self.peer = listener.accept()[0]
+        self.addCleanup(self.peer.close)            # which ends it
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        lingering.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lingering.send(bytes(65536))
+        self.broker.process.signal(signal.SIGSTOP)
+        self.publisher.publish("unknown", fds=[lingering.fileno()])
+        lingering.close()                           # the broker has the last of it
+        self.broker.process.signal(signal.SIGCONT)
+        sync(self.publisher)
+
+    def exchange(self, count):
+        (fd,) = self.files(1)
+        for _ in range(count):
+            self.assertEqual(confirmed(self.publisher, "a.b", fds=[fd] * 16), 1)
+            close_fds(self.receiver.take(is_delivery).fds)
+
+    def test_it_keeps_no_other_descriptor_open(self):
+        self.exchange(100)
+        eventually(lambda: self.broker.count_fds() == self.before, "all others are closed")
+
+    def test_it_slows_nobody(self):
+        begin = time.monotonic()
+        self.exchange(2000)
+        self.assertLess(time.monotonic() - begin, 10)   # a tenth of it is usual
+
+    def test_it_does_not_keep_the_broker_from_ending(self):
+        self.broker.stop()
 
 
 if __name__ == "__main__":

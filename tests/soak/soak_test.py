@@ -1,9 +1,9 @@
-"""Mixed sizes, descriptors, address kinds and random kills: in the end nothing is lost, wrong or left over.
+"""Mixed sizes, descriptors, address kinds, random kills: nothing is lost, wrong or left over.
 
 Steady clients live from the beginning to the end; mortal ones are killed with SIGKILL at random and
-replaced. Every steady subscriber must have every message of every steady publisher, hashes equal, and of
-all others an unbroken row. At the end the broker and the steady clients have the descriptors and mappings
-that they began with; their resident memory is printed.
+replaced. Every steady subscriber must have every message of every steady publisher, hashes equal,
+and of all others an unbroken row. At the end the broker and the steady clients have the descriptors
+and mappings that they began with; their resident memory is printed.
 """
 
 import argparse

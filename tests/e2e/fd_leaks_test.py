@@ -324,8 +324,9 @@ class Hung(FdTest):
 
     def setUp(self):
         super().setUp()
-        self.exchange(100)                          # so that all is there that it will ever need
         self.before = self.broker.count_fds()
+        self.exchange(100)
+        eventually(lambda: self.broker.count_fds() == self.before, "all are closed")
         listener = socket.socket()
         with listener, socket.socket() as control:
             flags = struct.pack("16sh14x", b"lo", IFF_UP_AND_RUNNING)

@@ -282,11 +282,10 @@ static void flush(struct conn *conn)
 
         let_descriptors_in(conn);
         bool all = send_all(conn) && !link_is_unsent(conn->link);
-        bool is_over = core_is_over(s->core, conn->id);
-        if (!all && (is_over || core_is_ending(s->core, conn->id))) {
+        if (!all && core_is_ending(s->core, conn->id)) {
                 say_last_word(conn);
                 conn_close(conn);
-        } else if (is_over) {
+        } else if (core_is_over(s->core, conn->id)) {
                 conn_close(conn);
         } else {
                 bool is_waiting = !all && !conn->is_deaf;

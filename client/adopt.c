@@ -20,13 +20,11 @@
 static int make_link(int fd, struct link **ret_link, struct cred *ret_broker, struct refusal *why)
 {
         enum transport transport = TRANSPORT_SEQPACKET;
-        struct cred broker = {.uid = (uid_t)-1};
+        struct cred broker;
         int r = link_find_transport(fd, &transport);
 
         if (r == 0)
                 r = cred_of_peer(fd, &broker);
-        if (r == 0 && broker.uid == (uid_t)-1)
-                r = -ENOTCONN;
         if (r) {
                 close(fd);
                 return r == -ENOMEM || r == -EMFILE || r == -ENFILE

@@ -118,7 +118,7 @@ static void tell_sender(struct core *c, uint64_t number)
 void flight_scarce(struct core *c, struct session *s)
 {
         struct flight_window *f = &s->flight;
-        struct entry *e = list_entry(list_first(&s->queue), struct entry, link);
+        struct entry *e = queue_first(s);
 
         if (!f->scarce_ns)
                 f->scarce_ns = c->now_ns;

@@ -75,6 +75,8 @@ void control_hello(struct core *c, struct session *s, const struct message *m);
  * publish_resume, called last in every public call, lets the one go on and strips the other: so
  * nothing here recurses, and nothing vanishes while a publication is between its receivers. */
 void publish_run(struct core *c, struct session *s, struct run *run); /* owns run->fds */
+/* header_has_id: the publication under this header is to be answered. */
+bool header_has_id(const struct header_state *h);
 /* publish_refuse answers one publication that was charged `cost`, in its turn. */
 void publish_refuse(struct core *c, struct session *s, const struct header_state *header,
         uint64_t cost, const struct refusal *why);
@@ -117,7 +119,8 @@ void park_resolve(struct core *c, struct pending *pending);
 void park_forget_receiver(struct core *c, struct session *s); /* nobody reads `s` any more */
 void park_free(struct core *c, struct parked *p);
 
-/* queue.c */
+/* queue.c. queue_first: of a queue that is not empty. */
+struct entry *queue_first(const struct session *s);
 bool queue_has_room(const struct core *c, const struct session *s, const struct msg *m);
 bool queue_is_low(const struct core *c, const struct session *s);
 BT_MUST int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t);

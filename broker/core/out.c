@@ -284,7 +284,7 @@ void out_unplace(struct entry *e)
 
 static void refuse_fds(struct core *c, struct session *s)
 {
-        struct entry *e = list_entry(list_first(&s->queue), struct entry, link);
+        struct entry *e = queue_first(s);
 
         if (!out_withhold(e))
                 out_unplace(e); /* not the payload's either */

@@ -72,14 +72,9 @@ void out_put_chunks(struct core *c, struct packet *p, struct session *s, const s
                 put_chunk(p, s, e);
 }
 
-static struct entry *first_entry(const struct session *s)
-{
-        return list_entry(list_first(&s->queue), struct entry, link);
-}
-
 void out_fill(const struct packet *p, const struct session *s, struct core_packet *ret_packet)
 {
-        const struct msg *m = first_entry(s)->msg;
+        const struct msg *m = queue_first(s)->msg;
 
         ret_packet->fill = p->chunk_at;
         ret_packet->fill_len = p->chunk_len;
@@ -122,7 +117,7 @@ static void give_up_reply(struct core *c, struct session *s, uint64_t id)
 
 void out_give_up(struct core *c, struct session *s)
 {
-        struct entry *e = first_entry(s);
+        struct entry *e = queue_first(s);
 
         if (s->is_chunking) { /* all before it is sent, so it may overtake what is queued */
                 answer(c, s, &(struct message){.type = WIRE_END, .number = 1});

@@ -22,17 +22,21 @@ void publish_credit(struct core *c, struct session *s, uint64_t bytes)
                         .credit = {.what = WIRE_CREDIT_PUBLISH, .amount = amount}});
 }
 
+bool header_has_id(const struct header_state *h)
+{
+        return h->id && (h->kind != PUB_PLAIN || (h->flags & WIRE_INGRESS_CONFIRM));
+}
+
 /* One ERR for each that has an id, one for all that have none. */
 static void answer_refusal(
         struct core *c, struct session *s, const struct pub *pub, const struct refusal *why)
 {
         const struct header_state *h = &pub->header;
-        bool has_id = h->kind != PUB_PLAIN || (h->flags & WIRE_INGRESS_CONFIRM);
-        uint32_t n = has_id && h->id ? pub->n_frames : 1;
+        bool has_id = header_has_id(h);
+        uint32_t n = has_id ? pub->n_frames : 1;
 
         for (uint32_t i = 0; i < n; i++)
-                answer_err(c, s, has_id && h->id ? h->id + i : 0, why->code, why->limit, "%s",
-                        why->text);
+                answer_err(c, s, has_id ? h->id + i : 0, why->code, why->limit, "%s", why->text);
 }
 
 static void refuse(struct core *c, const struct flight *f, enum wire_code code, const char *limit,

@@ -38,6 +38,11 @@ bool queue_is_low(const struct core *c, const struct session *s)
                        s->placed_bytes <= limits->placed_bytes / LIMIT_LOW_WATER_DIVISOR);
 }
 
+struct entry *queue_first(const struct session *s)
+{
+        return list_entry(list_first(&s->queue), struct entry, link);
+}
+
 static struct entry *get_entry(struct core *c)
 {
         struct list *spare = list_first(&c->spare);
@@ -176,7 +181,7 @@ void queue_make_gap(struct core *c, struct session *s, struct entry *e, enum wir
 
 void queue_pop(struct core *c, struct session *s)
 {
-        remove_entry(c, s, list_entry(list_first(&s->queue), struct entry, link));
+        remove_entry(c, s, queue_first(s));
 }
 
 void queue_forget_request(struct core *c, struct session *s, uint64_t id)

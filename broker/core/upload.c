@@ -276,11 +276,6 @@ static int publish(struct core *c, struct session *s)
         return 0;
 }
 
-static bool has_id(const struct header_state *h)
-{
-        return h->id && (h->kind != PUB_PLAIN || (h->flags & WIRE_INGRESS_CONFIRM));
-}
-
 void upload_cancel(struct core *c, struct session *s, uint64_t id)
 {
         const struct upload *u = s->upload;
@@ -298,7 +293,7 @@ const char *upload_end(struct core *c, struct session *s, bool is_given_up, uint
         u->cost += cost;
         if (u->is_refused)
                 publish_credit(c, s, cost);
-        else if (is_given_up && has_id(&u->header))
+        else if (is_given_up && header_has_id(&u->header))
                 refuse(c, s, &CANCELLED);
         else if (is_given_up)
                 publish_credit(c, s, u->cost);

@@ -37,20 +37,26 @@ struct link {
         struct stream *stream; /* NULL: SEQPACKET */
 };
 
-static int check_socket(int fd, enum transport transport)
+/* Returns 0 · LINK_E_WRONG_TYPE of another family · -errno. */
+static int find_type(int fd, int *ret_type)
 {
         struct sockaddr_un addr;
-        socklen_t addr_len = sizeof(addr);
-        int type;
-        socklen_t type_len = sizeof(type);
+        socklen_t addr_len = sizeof(addr), type_len = sizeof(*ret_type);
 
         if (getsockname(fd, (struct sockaddr *)&addr, &addr_len) < 0)
                 return -errno;
-        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0)
-                return -errno;
-        return addr.sun_family == AF_UNIX && type == transport_socket(transport)
-                       ? 0
-                       : LINK_E_WRONG_TYPE;
+        if (addr.sun_family != AF_UNIX)
+                return LINK_E_WRONG_TYPE;
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, ret_type, &type_len) < 0 ? -errno : 0;
+}
+
+static int check_socket(int fd, enum transport transport)
+{
+        int type, r = find_type(fd, &type);
+
+        if (r)
+                return r;
+        return type == transport_socket(transport) ? 0 : LINK_E_WRONG_TYPE;
 }
 
 static int set_flags(int fd)
@@ -97,11 +103,11 @@ int link_new_adopt(int fd, enum transport transport, struct graveyard *yard, str
 int link_find_transport(int fd, enum transport *ret)
 {
         struct sockaddr_un peer;
-        socklen_t peer_len = sizeof(peer), len = sizeof(int);
-        int type;
+        socklen_t peer_len = sizeof(peer);
+        int type, r = find_type(fd, &type);
 
-        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
-                return errno == ENOTSOCK ? LINK_E_WRONG_TYPE : -errno;
+        if (r)
+                return r == -ENOTSOCK ? LINK_E_WRONG_TYPE : r;
         if (type != SOCK_SEQPACKET && type != SOCK_STREAM)
                 return LINK_E_WRONG_TYPE;
         if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)

@@ -57,6 +57,15 @@
  * programs that feed each other cannot wait for each other. In an event loop make the handle
  * non-blocking and use baton_fd, baton_events, baton_timeout and baton_process.
  *
+ * Bursts. A publication leaves at once. Those of a burst (several within some microseconds, and no
+ * baton_process between them) are gathered into large packets, and leave when one is full, with the
+ * next call that waits or processes, or within a millisecond: by themselves on a handle that
+ * blocks, by baton_timeout on one that does not. What is gathered leaves before a fork, and when
+ * the process ends by exit or by returning from main; not when it ends by _exit or a signal.
+ *
+ * The broker may go away. A handle that should come back to it, with its subscriptions, is told so
+ * by baton_set_reconnect (baton_connection.h); without, the loss is an error like others.
+ *
  * Callbacks run inside baton_process, hence inside baton_wait and inside the blocking calls that
  * wait for an answer, each of which says so. They may call everything, blocking calls too. Inside a
  * callback nothing more is dispatched, so messages never overtake each other: what arrives is kept,
@@ -70,62 +79,22 @@
 #ifndef BATON_H
 #define BATON_H
 
+#include "baton_connection.h"
 #include "baton_message.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* A message for a subscription, or a reply. */
-typedef void (*baton_message_fn)(baton *b, const struct baton_message *m, void *arg);
-
-/* The end of something started: `result` >= 0 done, or a negative errno and `text` says why. Called
- * exactly once, also when the connection is lost or the handle freed (-ENOTCONN). */
-typedef void (*baton_done_fn)(baton *b, int result, const char *text, void *arg);
-
 /* ---------------------------------------------------------------- the handle */
 
 /* baton_new makes a handle that is not connected. Returns 0 · -ENOMEM. */
 BATON_API BATON_MUST int baton_new(baton **ret_b);
 
-/* baton_free closes without waiting (baton_close says good-bye first); safe inside a callback of
+/* baton_free sends what is gathered (a handle that blocks waits up to a second for a full socket),
+ * and closes without more words (baton_close says good-bye first); safe inside a callback of
  * the handle. NULL is fine. Returns NULL. */
 BATON_API baton *baton_free(baton *b);
-
-/* Before baton_connect: the name that `status` shows (<= 64 bytes, plain text; gives no rights). */
-BATON_API BATON_MUST int baton_set_name(baton *b, const char *name);
-
-/* Publishing then returns -EAGAIN instead of waiting; try again after the next baton_process. */
-BATON_API void baton_set_nonblocking(baton *b, bool on);
-
-/* As if every publication had BATON_NO_ECHO. */
-BATON_API void baton_set_no_echo(baton *b, bool on);
-
-/* Before baton_connect: payloads of more than `bytes` travel in a sealed memfd, which all receivers
- * share (0: those that fit no frame, about 64,000 bytes). SIZE_MAX: memfds are neither sent nor
- * received. Without them (so it is, too, where system, broker or policy have none) what fits no
- * frame travels in chunks. The user sees no difference. */
-BATON_API void baton_set_large(baton *b, size_t bytes);
-
-/* Bytes of received messages kept while a blocking call waits (64 MiB); what lies in a memfd does
- * not count, but for its descriptor. */
-BATON_API void baton_set_inbox(baton *b, size_t bytes);
-
-/* Called for what a person should know though no call failed: addresses skipped, an unconfirmed
- * publication refused, another overflow policy than asked for, messages lost and no gap callback.
- * It must not use the handle. */
-typedef void (*baton_log_fn)(const char *text, void *arg);
-BATON_API void baton_set_log(baton *b, baton_log_fn fn, void *arg);
-
-/* Called where messages of a subscription were lost, in their place in the order. */
-struct baton_gap {
-        uint32_t subscription;
-        const char *filter;
-        uint64_t count;
-        const char *reason; /* "overflow", "expired", "not readable" (a payload), ... */
-};
-typedef void (*baton_gap_fn)(baton *b, const struct baton_gap *gap, void *arg);
-BATON_API void baton_set_gap(baton *b, baton_gap_fn fn, void *arg);
 
 /* baton_connect tries `addresses` in turn and takes the first with a broker that runs as root, as
  * this user, or as the uid that the address asks for (`?uid=`); nothing is sent to another. It
@@ -163,16 +132,6 @@ BATON_API const char *baton_error(const baton *b);
 
 /* Its code (PROTOCOL.md part 9) if the broker reported it, else 0. */
 BATON_API int baton_code(const baton *b);
-
-/* Facts of the connection; address as text, session number, the broker's 16-byte instance id,
- * rights (PROTOCOL.md part 3), credentials (of whoever made the pair, if it is one; pid 0 over
- * `dgram:`), and one limit by its name (0 if the broker did not name it). */
-BATON_API const char *baton_address(const baton *b);
-BATON_API uint64_t baton_session(const baton *b);
-BATON_API const uint8_t *baton_instance(const baton *b);
-BATON_API uint64_t baton_rights(const baton *b);
-BATON_API struct baton_sender baton_broker(const baton *b);
-BATON_API uint64_t baton_limit(const baton *b, const char *name);
 
 /* ---------------------------------------------------------------- publishing */
 
@@ -318,7 +277,11 @@ BATON_API BATON_MUST int baton_wait(baton *b, int timeout_ms);
 /* For event loops: poll `baton_fd` for `baton_events` (POLLIN, POLLOUT; may change with every
  * call), at most `baton_timeout` ms (-1: no limit, 0: there is work already), then call
  * baton_process, which never waits and dispatches what there is, up to a fair share. Returns as
- * baton_wait. */
+ * baton_wait.
+ *
+ * baton_fd is -1 while there is nothing to poll. It changes within baton_process (and the calls
+ * that wait) only, and is -1 after at least one of them before it is another descriptor; so who
+ * registers it, as with epoll, compares it after each and misses nothing. */
 BATON_API int baton_fd(const baton *b);
 BATON_API short baton_events(const baton *b);
 BATON_API int baton_timeout(const baton *b);

@@ -133,6 +133,15 @@ enum {
         BATON_FAILED = 1 << 4, /* reply: could not be done, the payload says why */
 };
 
+/* ---------------------------------------------------------------- callbacks */
+
+/* Called with a message for a subscription, or a reply. */
+typedef void (*baton_message_fn)(baton *b, const struct baton_message *m, void *arg);
+
+/* The end of something started: `result` >= 0 done, or a negative errno and `text` says why. Called
+ * exactly once, also when the connection is lost or the handle freed (-ENOTCONN). */
+typedef void (*baton_done_fn)(baton *b, int result, const char *text, void *arg);
+
 #ifdef __cplusplus
 }
 #endif

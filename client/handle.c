@@ -11,6 +11,7 @@
 #include "proto/wire/topic.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ static void release(struct baton *b)
         b->in.packet = packet_free(b->in.packet);
         assembly_deinit(&b->in.assembly);
         b->dgram = dgram_free(b->dgram);
+        flusher_leave(b);
         out_deinit(&b->out);
         ops_deinit(b);
         subs_clear(b);
@@ -59,13 +61,27 @@ static void release(struct baton *b)
         free(b);
 }
 
+/* What is gathered, and fits no full socket: a handle that blocks waits a while for it. */
+static void send_last(struct baton *b)
+{
+        uint64_t deadline_ns = clock_deadline(FLUSHER_EXIT_MS);
+        bool may_wait = !b->nonblocking && !b->dispatching;
+
+        while (out_push(b) == 0 && may_wait && !out_is_sent(b)) {
+                if (link_wait(b->link, POLLOUT, clock_left_ms(deadline_ns)) != 0)
+                        break;
+        }
+}
+
 baton *baton_free(baton *b)
 {
         if (!b || b->freed)
                 return NULL;
         handle_enter(b);
-        if (b->link && out_push(b) == 0)
+        if (b->link) {
+                send_last(b);
                 handle_lose(b, -ENOTCONN, 0, "the handle was freed");
+        }
         b->freed = true;
         b->epoch++;
         handle_drop_packets(b);
@@ -80,6 +96,7 @@ baton *baton_free(baton *b)
 
 void handle_enter(struct baton *b)
 {
+        out_hold(b);
         b->busy++;
         b->out.cork++;
 }
@@ -95,7 +112,7 @@ int handle_leave(struct baton *b, int result)
         bool freed = b->freed;
         if (--b->busy == 0 && freed)
                 release(b);
-        return freed ? -ENOTCONN : result;
+        return freed ? -ENOTCONN : b->busy ? result : out_part(b, result);
 }
 
 static void BT_PRINTF(2, 0) note(char text[HANDLE_TEXT_BYTES], const char *format, va_list args)

@@ -7,6 +7,11 @@
  * pass publishers that wait for some. A control frame never waits: behind a full buffer it goes to
  * the tail, which is sent next; publications wait until the tail is empty, so the order holds.
  *
+ * A publication leaves at once, for who publishes now and then wants it there soon. When several
+ * leave within microseconds of each other it is a burst, and what follows is gathered: it leaves
+ * with the full packet, with the next call that waits or processes, by the flusher, or by the
+ * event loop, which baton_timeout tells to come at once.
+ *
  * While the socket is full it is tried again at most once per tick of the coarse clock: a loop of
  * publications costs no system call each, and a slow publisher is not stuck behind one full moment.
  */
@@ -29,6 +34,7 @@ int out_begin(struct baton *b, uint64_t window)
         buf_clear(&o->tail);
         o->sealed = o->blocked = o->starved = o->broken = false;
         o->window = window;
+        o->eager = OUT_EAGER;
         out_reset(o);
         out_tune(b);
         return 0;
@@ -102,6 +108,7 @@ static void refill(struct out *o)
 
 void out_reset(struct out *o)
 {
+        o->packet_no++;
         o->len = 0;
         o->flags = o->ttl_ms = o->next_id = 0;
         if (bt_unlikely(o->tail.len))
@@ -151,7 +158,7 @@ int out_push(struct baton *b)
 
         if (o->sealed)
                 return 0;
-        o->starved = o->blocked = false;
+        o->starved = o->blocked = o->is_gathering = false;
         while (has_more(b)) {
                 int r = give(b);
 
@@ -186,6 +193,92 @@ int out_kick(struct baton *b)
                 return 0;
         return out_push(b);
 }
+
+/* ---------------------------------------------------------------- bursts */
+
+static bool is_burst(struct out *o)
+{
+        uint64_t now = clock_ns();
+        bool is_idle = now - o->left_ns >= OUT_BURST_NS;
+
+        o->left_ns = now;
+        if (is_idle)
+                o->eager = OUT_EAGER;
+        if (o->eager == 0)
+                return true;
+        o->eager--;
+        return false;
+}
+
+int out_leave(struct baton *b)
+{
+        struct out *o = &b->out;
+
+        if (o->cork || !o->len)
+                return 0;
+        /* In a burst the clock need not be asked: it goes on until the buffer was emptied. */
+        if (!o->is_gathering && !is_burst(o))
+                return out_kick(b);
+        o->is_gathering = true;
+        return 0;
+}
+
+bool out_send_parked(struct baton *b)
+{
+        struct out *o = &b->out;
+
+        while (o->len || link_is_unsent(b->link)) {
+                switch (give(b)) {
+                case 0:
+                        out_reset(o);
+                        break;
+                case LINK_E_AGAIN:
+                case LINK_E_EXHAUSTED:
+                        return false;
+                default:
+                        /* The next call finds it out, and tells. */
+                        return true;
+                }
+        }
+        return true;
+}
+
+void out_forget_parked(struct baton *b)
+{
+        struct out *o = &b->out;
+
+        buf_clear(&o->tail);
+        out_reset(o);
+        /* Half a packet is on its way, and the other half is not ours to send. */
+        if (link_is_unsent(b->link))
+                o->broken = true;
+}
+
+void out_hold(struct baton *b)
+{
+        struct out *o = &b->out;
+
+        if (bt_likely(!o->is_open))
+                return;
+        flusher_close(b);
+        if (!o->len)
+                o->is_gathering = false; /* it was sent, for nothing followed for a while */
+}
+
+int out_part(struct baton *b, int result)
+{
+        struct out *o = &b->out;
+
+        if (bt_likely(!o->len && !o->tail.len) || o->cork || !b->link || o->sealed ||
+                b->large.state != LARGE_NONE)
+                return result;
+        if (flusher_open(b) == 0)
+                return result;
+        int r = out_push(b);
+        return r < 0 && result >= 0 ? r : result;
+}
+
+/* ---------------------------------------------------------------- all of it */
 
 int out_drain(struct baton *b, uint64_t deadline_ns)
 {

@@ -2,6 +2,7 @@
 #ifndef BATON_CLIENT_OUT_H
 #define BATON_CLIENT_OUT_H
 
+#include "client/flusher.h"
 #include "client/ops.h"
 
 #include "proto/base/buf.h"
@@ -14,6 +15,11 @@ enum {
         OUT_HEAD_BYTES = 32,
         /* Topics that a handle remembers; a power of two. */
         OUT_TOPICS = 16,
+        /* Publications that leave at once although others left just before; the next are gathered.
+         */
+        OUT_EAGER = 4,
+        /* Nanoseconds after which it does not count as just before. */
+        OUT_BURST_NS = 20000,
         /* Bytes before the topic in a PUB: array, type, n_fds, and a str head of up to 2. */
         TOPIC_HEAD_BYTES = 5,
 };
@@ -39,6 +45,14 @@ struct out {
         size_t short_bytes; /* below it a payload fits a frame, and stays in it, in any case */
         uint64_t tried_ns;  /* of the coarse clock: when the socket was last found full */
         uint64_t window;    /* publication bytes that may still be sent */
+
+        /* A burst. */
+        struct park *park;  /* NULL before the first one */
+        bool is_open;       /* nobody's: flusher.h */
+        bool is_gathering;  /* since the buffer was emptied last a burst has begun */
+        unsigned packet_no; /* of `data`: how many were sent before */
+        unsigned eager;     /* publications that may still leave at once */
+        uint64_t left_ns;   /* when the last one left */
 
         /* The INGRESS in force at the end of `data`. */
         uint64_t flags, ttl_ms, next_id;
@@ -146,6 +160,21 @@ void out_note_full(struct out *o);
  * full this moment. Returns 0 (sent or not) · -ENOTCONN. */
 BT_MUST int out_kick(struct baton *b);
 
+/* out_leave does so for a publication: in a burst it stays, for the flusher or the event loop. */
+BT_MUST int out_leave(struct baton *b);
+
+/* out_hold takes the buffer back from the flusher: the first thing in every call that may touch it.
+ * out_part is the last: what is left in the buffer is opened to the flusher, unless the application
+ * has said that it sends it (cork), or a callback is running. Returns `result`, or why the rest
+ * could not be sent. */
+void out_hold(struct baton *b);
+BT_MUST int out_part(struct baton *b, int result);
+
+/* By the flusher. out_send_parked sends what is there; false if the socket is full.
+ * out_forget_parked throws it away, in a forked process. */
+bool out_send_parked(struct baton *b);
+void out_forget_parked(struct baton *b);
+
 /* out_control sends a control frame, or gathers it; never waits. Returns 0 · -ENOTCONN · -ENOBUFS
  * the broker does not read · -ENOMEM. */
 BT_MUST int out_control(struct baton *b, const struct message *m);
@@ -158,5 +187,11 @@ BT_MUST int out_push(struct baton *b);
 BT_MUST int out_drain(struct baton *b, uint64_t deadline_ns);
 
 bool out_is_sent(const struct baton *b);
+
+/* out_calm: the application turned to something else, so what it publishes next is no burst. */
+static inline void out_calm(struct out *o)
+{
+        o->eager = OUT_EAGER;
+}
 
 #endif

@@ -119,8 +119,10 @@ int post_make_room(struct baton *b, const struct post *p)
                         return 0;
                 if ((r = out_push(b)) < 0)
                         return r;
-                if (has_room(o, p))
+                if (has_room(o, p)) {
+                        o->is_gathering = true; /* a packet was filled: a burst, if there is one */
                         return 0;
+                }
                 if (b->nonblocking)
                         return handle_fail(b, -EAGAIN, "%s",
                                 p->cost > o->window ? "the broker is behind"
@@ -258,7 +260,7 @@ int post_publication(struct baton *b, struct post *p)
                 return large_post(b, p);
         if ((r = put_frame(b, p)) < 0)
                 return r;
-        r = out_kick(b);
+        r = out_leave(b);
         /* From here on the operation tells how it ends, also with the connection. */
         return p->op ? 0 : r;
 }

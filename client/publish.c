@@ -93,7 +93,8 @@ static int publish_slowly(struct baton *b, const char *topic, const void *payloa
 {
         struct baton_publication p = {.topic = topic, .payload = payload, .payload_len = len};
 
-        return publish(b, &p, NULL, UINT64_MAX);
+        b->out.is_open = false; /* it was closed */
+        return out_part(b, publish(b, &p, NULL, UINT64_MAX));
 }
 
 /* There is room, and nothing needs to be said to the broker. */
@@ -112,6 +113,8 @@ int baton_publish(baton *b, const char *topic, const void *payload, size_t paylo
 
         if (r < 0)
                 return r;
+        if (o->is_open && !park_try_close(o->park))
+                out_hold(b);
         const struct topic *t = o->topic;
         size_t head = topic_frame_len(t), n = head + 3 + payload_len;
         if (bt_unlikely(payload_len >= o->fast_bytes || !is_plain(b, n)))
@@ -126,16 +129,22 @@ int baton_publish(baton *b, const char *topic, const void *payload, size_t paylo
                 memcpy(at, payload, payload_len);
         o->len += n;
         o->window -= n;
-        return o->cork ? 0 : out_kick(b);
+        /* A burst goes on: in the same packet, which is opened again. */
+        if (bt_likely(o->is_open)) {
+                park_reopen(o->park);
+                return 0;
+        }
+        return o->cork ? 0 : out_part(b, out_leave(b));
 }
 
 int baton_publish_with(baton *b, const struct baton_publication *p)
 {
-        return publish(b, p, NULL, UINT64_MAX);
+        out_hold(b);
+        return out_part(b, publish(b, p, NULL, UINT64_MAX));
 }
 
-int baton_publish_confirm(
-        baton *b, const struct baton_publication *p, baton_done_fn done, void *arg)
+static int publish_confirm(
+        struct baton *b, const struct baton_publication *p, baton_done_fn done, void *arg)
 {
         struct op *op;
         int r = handle_check(b);
@@ -148,6 +157,13 @@ int baton_publish_confirm(
         if (r < 0)
                 op_drop(b, op);
         return r;
+}
+
+int baton_publish_confirm(
+        baton *b, const struct baton_publication *p, baton_done_fn done, void *arg)
+{
+        out_hold(b);
+        return out_part(b, publish_confirm(b, p, done, arg));
 }
 
 static int publish_wait(struct baton *b, const struct baton_publication *p, int timeout_ms)
@@ -177,6 +193,7 @@ int baton_publish_wait(baton *b, const struct baton_publication *p, int timeout_
 
 void baton_cork(baton *b)
 {
+        out_hold(b);
         b->out.cork++;
 }
 
@@ -185,7 +202,7 @@ int baton_uncork(baton *b)
         if ((b->out.cork && --b->out.cork) || b->dgram)
                 return 0;
         int r = handle_check(b);
-        return r < 0 ? r : out_kick(b);
+        return r < 0 ? r : out_part(b, out_kick(b));
 }
 
 /* ---------------------------------------------------------------- requests and replies */
@@ -214,7 +231,7 @@ int request_post(struct baton *b, const struct baton_publication *p, struct op *
         return post_publication(b, &post);
 }
 
-int baton_reply_with(baton *b, uint64_t token, const struct baton_publication *p)
+static int reply(struct baton *b, uint64_t token, const struct baton_publication *p)
 {
         struct post post = {
                 .prefix = no_topic,
@@ -236,6 +253,12 @@ int baton_reply_with(baton *b, uint64_t token, const struct baton_publication *p
         if (p->flags & BATON_FAILED)
                 post.flags |= WIRE_DELIVERY_FAILED;
         return post_publication(b, &post);
+}
+
+int baton_reply_with(baton *b, uint64_t token, const struct baton_publication *p)
+{
+        out_hold(b);
+        return out_part(b, reply(b, token, p));
 }
 
 int baton_reply(baton *b, uint64_t token, const void *payload, size_t len)

@@ -36,6 +36,7 @@ TEST(a_hand_written_publication_is_what_the_encoder_writes)
                 m.pub.payload = (struct slice){(uint8_t *)payload, len};
                 CHECK_EQ(message_encode(&want, &m), 0);
                 CHECK_EQ(baton_publish(f.b, topic, payload, len), 0);
+                CHECK_EQ(baton_flush(f.b, -1), 0);
                 (void)fake_expect(&f, WIRE_PUB);
                 CHECK_EQ(f.last_bytes, want.len);
                 CHECK_BYTES(f.in, want.data, want.len);

@@ -72,7 +72,7 @@ int baton_request(baton *b, const struct baton_publication *p, int timeout_ms,
         return handle_leave(b, request(b, p, timeout_ms, reply, arg));
 }
 
-int baton_request_start(baton *b, const struct baton_publication *p, int timeout_ms,
+static int request_start(struct baton *b, const struct baton_publication *p, int timeout_ms,
         baton_message_fn reply, baton_done_fn done, void *arg, uint64_t *ret_id)
 {
         uint64_t ms = wire_timeout(timeout_ms);
@@ -99,7 +99,14 @@ int baton_request_start(baton *b, const struct baton_publication *p, int timeout
         return 0;
 }
 
-int baton_cancel(baton *b, uint64_t id)
+int baton_request_start(baton *b, const struct baton_publication *p, int timeout_ms,
+        baton_message_fn reply, baton_done_fn done, void *arg, uint64_t *ret_id)
+{
+        out_hold(b);
+        return out_part(b, request_start(b, p, timeout_ms, reply, done, arg, ret_id));
+}
+
+static int cancel(struct baton *b, uint64_t id)
 {
         struct op *op = ops_find(b, id);
 
@@ -108,4 +115,10 @@ int baton_cancel(baton *b, uint64_t id)
         request_cancel(b, id);
         op_end(b, op, &(struct verdict){-ECANCELED, 0, "cancelled"}, false);
         return 0;
+}
+
+int baton_cancel(baton *b, uint64_t id)
+{
+        out_hold(b);
+        return out_part(b, cancel(b, id));
 }

@@ -210,8 +210,9 @@ static int start(struct baton *b, const char *filter, const struct baton_subscri
         return r;
 }
 
-int baton_subscribe_start(baton *b, const char *filter, const struct baton_subscription *options,
-        baton_message_fn fn, baton_done_fn done, void *arg, uint32_t *ret_sub)
+static int subscribe_start(struct baton *b, const char *filter,
+        const struct baton_subscription *options, baton_message_fn fn, baton_done_fn done,
+        void *arg, uint32_t *ret_sub)
 {
         struct op *op;
         int r = handle_check(b);
@@ -225,6 +226,31 @@ int baton_subscribe_start(baton *b, const char *filter, const struct baton_subsc
         if (ret_sub)
                 *ret_sub = op->sub;
         return 0;
+}
+
+int baton_subscribe_start(baton *b, const char *filter, const struct baton_subscription *options,
+        baton_message_fn fn, baton_done_fn done, void *arg, uint32_t *ret_sub)
+{
+        out_hold(b);
+        return out_part(b, subscribe_start(b, filter, options, fn, done, arg, ret_sub));
+}
+
+static int unsubscribe(struct baton *b, uint32_t sub)
+{
+        struct message m = {.type = WIRE_UNSUB};
+        int r = handle_check(b);
+
+        if (!subs_find(b, sub))
+                return handle_fail(b, -ENOENT, "no such subscription");
+        if (r == 0) {
+                /* Nobody waits for the answer: an id that finds no operation is ignored. */
+                m.unsub = (struct msg_unsub){b->ops.next_id++, sub};
+                r = out_control(b, &m);
+        }
+        /* Without memory it stays; without a connection it goes, though messages may be left. */
+        if (r == 0 || r == -ENOTCONN)
+                subs_remove(b, sub);
+        return r;
 }
 
 static int subscribe(struct baton *b, const char *filter, const struct baton_subscription *options,
@@ -244,7 +270,7 @@ static int subscribe(struct baton *b, const char *filter, const struct baton_sub
         r = handle_await_op(b, op, &w, clock_deadline(SUBSCRIBE_TIMEOUT_MS));
         if (r < 0) {
                 /* It may be in force: the answer is missing, not the subscription. */
-                if (!b->freed && subs_find(b, id) && baton_unsubscribe(b, id) < 0)
+                if (!b->freed && subs_find(b, id) && unsubscribe(b, id) < 0)
                         subs_remove(b, id);
                 return r;
         }
@@ -266,18 +292,6 @@ int baton_subscribe(baton *b, const char *filter, const struct baton_subscriptio
 
 int baton_unsubscribe(baton *b, uint32_t sub)
 {
-        struct message m = {.type = WIRE_UNSUB};
-        int r = handle_check(b);
-
-        if (!subs_find(b, sub))
-                return handle_fail(b, -ENOENT, "no such subscription");
-        if (r == 0) {
-                /* Nobody waits for the answer: an id that finds no operation is ignored. */
-                m.unsub = (struct msg_unsub){b->ops.next_id++, sub};
-                r = out_control(b, &m);
-        }
-        /* Without memory it stays; without a connection it goes, though messages may be left. */
-        if (r == 0 || r == -ENOTCONN)
-                subs_remove(b, sub);
-        return r;
+        out_hold(b);
+        return out_part(b, unsubscribe(b, sub));
 }

@@ -62,6 +62,9 @@ int baton_timeout(const baton *b)
 {
         if (!b->dispatching && (!list_is_empty(&b->queue) || b->loss))
                 return 0;
+        /* Gathered, and nothing but this turn of the event loop was waited for. */
+        if (b->out.is_open && !b->out.blocked)
+                return 0;
         return clock_left_ms(next_deadline(b));
 }
 
@@ -122,6 +125,7 @@ int handle_await(struct baton *b, uint64_t deadline_ns, bool dispatch)
                 return await_store(b, deadline_ns);
         /* What is awaited may be the answer to something that is still here. A failure shows up
          * below: the connection is lost, or its end is about to be received. */
+        out_calm(&b->out);
         int r = out_push(b);
         (void)r;
         return b->dispatching ? await_store(b, deadline_ns) : await_run(b, deadline_ns);
@@ -156,6 +160,7 @@ static int report_loss(struct baton *b)
 
 static int process(struct baton *b)
 {
+        out_calm(&b->out);
         int r = out_push(b);
 
         if (b->dispatching) {
@@ -209,7 +214,7 @@ int baton_wait(baton *b, int timeout_ms)
         return handle_leave(b, wait_for_any(b, timeout_ms));
 }
 
-int baton_flush(baton *b, int timeout_ms)
+static int flush(struct baton *b, int timeout_ms)
 {
         int r = b->dgram ? 0 : handle_check(b);
 
@@ -220,6 +225,12 @@ int baton_flush(baton *b, int timeout_ms)
         if ((r = out_push(b)) < 0)
                 return r;
         return out_is_sent(b) ? 0 : handle_fail(b, -EAGAIN, "not everything could be sent yet");
+}
+
+int baton_flush(baton *b, int timeout_ms)
+{
+        out_hold(b);
+        return out_part(b, flush(b, timeout_ms));
 }
 
 static int ping(struct baton *b, int timeout_ms)

@@ -41,7 +41,11 @@ static void abandon(struct baton *b)
 
 void baton_abandon(baton *b)
 {
+        out_hold(b);
         abandon(b);
+        int r = out_part(b, 0);
+        /* A failure shows up with the next call. */
+        (void)r;
 }
 
 /* What a call returns that may have failed. */
@@ -143,8 +147,8 @@ static int begin(struct baton *b, const struct baton_publication *p, uint64_t si
         return 0;
 }
 
-int baton_begin(
-        baton *b, const struct baton_publication *p, uint64_t size, baton_done_fn done, void *arg)
+static int begin_confirmed(struct baton *b, const struct baton_publication *p, uint64_t size,
+        baton_done_fn done, void *arg)
 {
         struct op *op = NULL;
         int r = handle_check(b);
@@ -161,6 +165,13 @@ int baton_begin(
         if (r < 0 && op)
                 op_drop(b, op);
         return r;
+}
+
+int baton_begin(
+        baton *b, const struct baton_publication *p, uint64_t size, baton_done_fn done, void *arg)
+{
+        out_hold(b);
+        return out_part(b, begin_confirmed(b, p, size, done, arg));
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -235,9 +246,9 @@ static int write_some(struct baton *b, const void *data, size_t len)
 
 int baton_write(baton *b, const void *data, size_t len)
 {
+        out_hold(b);
         int r = check(b);
-
-        return r < 0 ? r : settle(b, write_some(b, data, len));
+        return out_part(b, r < 0 ? r : settle(b, write_some(b, data, len)));
 }
 
 /* ---------------------------------------------------------------- ending */
@@ -304,7 +315,7 @@ static int end(struct baton *b)
 
 int baton_end(baton *b)
 {
+        out_hold(b);
         int r = check(b);
-
-        return r < 0 ? r : settle(b, end(b));
+        return out_part(b, r < 0 ? r : settle(b, end(b)));
 }

@@ -39,15 +39,7 @@ static int make_link(int fd, struct link **ret_link, struct cred *ret_broker, st
         return 0;
 }
 
-static int fail(struct baton *b, const char *address, const struct refusal *why)
-{
-        (void)handle_fail(b, why->error, "%s: %s", address, why->text);
-        b->code = why->code;
-        return why->error;
-}
-
-/* Owns `fd`. */
-static int adopt(struct baton *b, int fd, uint64_t deadline_ns)
+int adopt(struct baton *b, int fd, uint64_t until_ns)
 {
         struct refusal why = {.text = ""};
         struct link *link = NULL;
@@ -56,32 +48,12 @@ static int adopt(struct baton *b, int fd, uint64_t deadline_ns)
 
         snprintf(address, sizeof(address), "fd:%d", fd);
         int r = make_link(fd, &link, &broker, &why);
-        if (r == 0)
-                r = hello_shake_hands(b, link, true, address, deadline_ns, &why);
         if (r < 0)
-                return fail(b, address, &why);
-        b->facts.broker = broker;
-        return 0;
+                return handle_fail(b, r, "%s: %s", address, why.text);
+        return join_new_link(b, link, &broker, true, address, until_ns);
 }
 
-static int connect_fd(struct baton *b, int fd, int timeout_ms)
-{
-        int r = connect_finish_old(b);
-
-        if (r < 0) {
-                close(fd);
-                return r;
-        }
-        return adopt(b, fd, clock_deadline(timeout_ms));
-}
-
-int baton_connect_fd(baton *b, int fd, int timeout_ms)
-{
-        handle_enter(b);
-        return handle_leave(b, connect_fd(b, fd, timeout_ms));
-}
-
-int adopt_inherited(struct baton *b, uint64_t deadline_ns)
+int adopt_inherited(struct baton *b, uint64_t until_ns)
 {
         const char *text = sys_getenv("BATON_FD");
         char *end;
@@ -101,24 +73,5 @@ int adopt_inherited(struct baton *b, uint64_t deadline_ns)
                 return handle_fail(b, -EBUSY,
                         "BATON_FD: descriptor %ld is in use already: it serves one connection",
                         number);
-        return adopt(b, (int)number, deadline_ns);
-}
-
-static int adopt_link(struct baton *b, struct link *link, const char *address, int timeout_ms)
-{
-        struct refusal why = {.text = ""};
-        int r = connect_finish_old(b);
-
-        if (r < 0) {
-                link_free(link);
-                return r;
-        }
-        r = hello_shake_hands(b, link, false, address, clock_deadline(timeout_ms), &why);
-        return r < 0 ? fail(b, address, &why) : 0;
-}
-
-int baton_adopt_link(baton *b, struct link *link, const char *address, int timeout_ms)
-{
-        handle_enter(b);
-        return handle_leave(b, adopt_link(b, link, address, timeout_ms));
+        return adopt(b, (int)number, until_ns);
 }

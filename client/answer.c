@@ -29,6 +29,7 @@ static int grant(struct baton *b, const struct msg_credit *c)
         if (c->what != WIRE_CREDIT_PUBLISH || c->amount > INT64_MAX - b->out.window)
                 return in_spoil(b, "bad credit");
         b->out.window += c->amount;
+        out_note_credit(b, c->amount);
         /* A failure shows up with the next receive. */
         int r = b->large.state == LARGE_CHUNKS ? out_push(b) : 0;
         (void)r;
@@ -42,7 +43,7 @@ static int end_ok(struct baton *b, const struct msg_ok *ok, bool now)
         for (uint64_t i = 0; i < ok->n && !b->freed; i++) {
                 struct op *op = ops_find(b, ok->id + i);
                 int value = ok->value > INT32_MAX ? INT32_MAX : (int)ok->value;
-                if (op && (op->kind == OP_ANSWER || op->kind == OP_SUB))
+                if (op && op->kind != OP_REQUEST && op->kind != OP_PING)
                         op_end(b, op, &(struct verdict){value, 0, ""}, now);
         }
         return 0;

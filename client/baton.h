@@ -107,7 +107,7 @@ BATON_API baton *baton_free(baton *b);
  *              $XDG_RUNTIME_DIR/baton.sock (root: /run/baton/baton.sock). Over `dgram:` one can
  *              publish without a connection, up to a frame a message, and nothing else
  *              (-EOPNOTSUPP): no answer comes, and what the broker has no room for is lost; a full
- *              socket is -EAGAIN at once, on blocking handles too, and there is nothing to poll.
+ *              socket is -EAGAIN at once, on blocking handles too, and then one polls for POLLOUT.
  * timeout_ms   for all of it; -1 = no limit.
  * Returns 0 · -ECONNREFUSED · -EACCES · -ETIMEDOUT · -EINVAL (address, $BATON_FD) · -EBUSY
  * ($BATON_FD was used before) · -EPROTO · -EISCONN · -ENOMEM. */

@@ -52,6 +52,49 @@ void code_text(const struct msg_verdict *v, char text[WIRE_TEXT_BYTES + 1])
                 (const char *)said.data, (int)limit.len, (const char *)limit.data);
 }
 
+const char *baton_code_name(int code)
+{
+        return code == 0 ? "NONE" : code > 0 ? wire_code_name((uint64_t)code) : "UNKNOWN";
+}
+
+const char *baton_strerror(int result)
+{
+        static const struct {
+                int error;
+                const char *text;
+        } texts[] = {
+                {0, "done"},
+                {ECONNREFUSED, "no broker, or none to trust, at any of the addresses"},
+                {ENOTCONN, "not connected, or not any more"},
+                {EISCONN, "connected, or connecting, already"},
+                {EACCES, "refused: by uid, by policy, or by file permissions"},
+                {ETIMEDOUT, "the time that was given has passed"},
+                {EHOSTUNREACH, "no responders"},
+                {EPIPE, "all responders went away without a reply"},
+                {EINVAL, "a topic, filter, header or argument is bad"},
+                {EDQUOT, "a limit of the broker"},
+                {EAGAIN, "would have to wait"},
+                {ENOBUFS, "the inbox is full, or what may be kept is: dispatch first"},
+                {ECANCELED, "cancelled"},
+                {ESTALE, "the request is over, or was not yours to answer"},
+                {ENOENT, "no such subscription, request, header"},
+                {EEXIST, "a group with other options"},
+                {EOPNOTSUPP, "this broker, or this kind of connection, does not do that"},
+                {EMSGSIZE, "too large"},
+                {EBUSY, "in use: between baton_begin and baton_end, or a socket used before"},
+                {EPROTO, "one side broke the protocol"},
+                {ESHUTDOWN, "the broker stops"},
+                {EIO, "the broker failed, or the payload of a reply cannot be read"},
+                {ENOMEM, "out of memory, here or in the broker"},
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+                if (texts[i].error == -result || texts[i].error == result)
+                        return texts[i].text;
+        }
+        return result < 0 ? strerror(-result) : "done";
+}
+
 const char *code_gap_reason(uint64_t reason)
 {
         static const char *const names[] = {

@@ -1,88 +1,17 @@
-/* Design note. The addresses are tried in turn, all under one deadline; the first with a broker
- * that may be trusted and that says WELCOME is taken. Why the others were not is kept in one line:
- * it is the error if none is left, and else told to the log. */
+/* Design note. The public ways to a connection and out of it. A blocking one takes the steps of
+ * join.c one after the other, sleeping in between; what an earlier connection has left is
+ * dispatched first, so that messages of two never lie side by side. */
 #include "client/connect.h"
 
-#include "proto/link/connect.h"
+#include "client/kept.h"
+#include "client/stay.h"
+
 #include "proto/link/dgram.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* Why nothing was connected so far. */
-struct skipped {
-        char text[HANDLE_TEXT_BYTES];
-        int error;
-        unsigned code;
-};
-
-/* The more a reason tells, the higher it ranks. */
-static int rank(int error)
-{
-        return error == -EACCES ? 3 : error == -EPROTO ? 2 : 1;
-}
-
-static void skip(struct skipped *s, const char *address, int error, unsigned code, const char *why)
-{
-        size_t len = strlen(s->text);
-
-        snprintf(s->text + len, sizeof(s->text) - len, "%s%s: %s", len ? "; " : "", address, why);
-        if (s->error && rank(error) <= rank(s->error))
-                return;
-        s->error = error;
-        s->code = code;
-}
-
-/* ---------------------------------------------------------------- addresses */
-
-void connect_rest(int *ms, uint64_t deadline_ns)
-{
-        int left = clock_left_ms(deadline_ns);
-        int now = left >= 0 && left < *ms ? left : *ms;
-        struct timespec ts = {.tv_nsec = (long)now * 1000000};
-
-        nanosleep(&ts, NULL);
-        *ms = *ms * 2 > CONNECT_REST_MOST_MS ? CONNECT_REST_MOST_MS : *ms * 2;
-}
-
-int connect_errno(int r)
-{
-        if (r < 0)
-                return r;
-        switch (r) {
-        case LINK_E_DENIED:
-                return -EACCES;
-        case LINK_E_BUSY:
-                return -ETIMEDOUT;
-        default:
-                return -ECONNREFUSED;
-        }
-}
-
-static int try_address(
-        struct baton *b, const struct address *a, uint64_t deadline_ns, struct refusal *ret_why)
-{
-        char text[ADDRESS_TEXT];
-        struct link *link;
-        struct cred broker;
-        struct link_why why;
-        int ms = CONNECT_REST_FIRST_MS, r;
-
-        if (a->transport == TRANSPORT_DGRAM)
-                return datagram_open(b, a, deadline_ns, ret_why);
-        while ((r = link_connect(a, NULL, &link, &broker, &why)) == LINK_E_BUSY &&
-                clock_left_ms(deadline_ns) != 0)
-                connect_rest(&ms, deadline_ns);
-        if (r)
-                return refuse(ret_why, connect_errno(r), why.text);
-        r = hello_shake_hands(b, link, false, address_format(a, text), deadline_ns, ret_why);
-        if (r == 0)
-                b->facts.broker = broker;
-        return r;
-}
+#include <unistd.h>
 
 static int parse(struct baton *b, const char *text, struct address *list, size_t *ret_n)
 {
@@ -91,27 +20,6 @@ static int parse(struct baton *b, const char *text, struct address *list, size_t
                      : address_defaults(ADDRESS_CLIENT, list, LIMIT_ADDRESSES, ret_n, &why);
 
         return r ? handle_fail(b, -EINVAL, "address: %s", why.text) : 0;
-}
-
-static int try_all(struct baton *b, const struct address *list, size_t n, uint64_t deadline_ns)
-{
-        struct skipped skipped = {.text = ""};
-        struct refusal why = {.text = ""};
-        char text[ADDRESS_TEXT];
-
-        for (size_t i = 0; i < n; i++) {
-                int r = try_address(b, &list[i], deadline_ns, &why);
-                if (r == 0) {
-                        if (skipped.text[0])
-                                handle_log(b, "skipped: %s", skipped.text);
-                        return 0;
-                }
-                skip(&skipped, address_format(&list[i], text), r, why.code, why.text);
-                /* Out of time or memory: the next would fare no better. */
-                if (r != -ECONNREFUSED && r != -EACCES && r != -EPROTO)
-                        return handle_fail_code(b, r, why.code, skipped.text);
-        }
-        return handle_fail_code(b, skipped.error, skipped.code, skipped.text);
 }
 
 /* Dispatches what is left of a session that is over. */
@@ -125,9 +33,13 @@ static int run_out(struct baton *b)
         return b->freed ? -ENOTCONN : 0;
 }
 
-int connect_finish_old(struct baton *b)
+static int finish_old(struct baton *b)
 {
-        return b->link || b->dgram ? handle_fail(b, -EISCONN, "connected already") : run_out(b);
+        if (b->link || b->dgram)
+                return handle_fail(b, -EISCONN, "connected already");
+        if (b->join)
+                return handle_fail(b, -EISCONN, "connecting already");
+        return run_out(b);
 }
 
 int connect_forget_old(struct baton *b)
@@ -135,7 +47,8 @@ int connect_forget_old(struct baton *b)
         struct in *in = &b->in;
 
         handle_drop_packets(b);
-        subs_clear(b);
+        if (!b->stay)
+                subs_clear(b);
         b->epoch++;
         b->leaving = b->said_bye = false;
         b->loss = 0;
@@ -152,20 +65,42 @@ int connect_forget_old(struct baton *b)
         return 0;
 }
 
-static int connect_to(struct baton *b, const char *addresses, int timeout_ms)
+/* ---------------------------------------------------------------- connecting */
+
+static int begin(struct baton *b, const char *addresses, int timeout_ms)
 {
-        uint64_t deadline_ns = clock_deadline(timeout_ms);
+        uint64_t until_ns = clock_deadline(timeout_ms);
         struct address list[LIMIT_ADDRESSES];
         size_t n = 0;
-        int r = connect_finish_old(b);
+        int r = finish_old(b);
 
         if (r < 0)
                 return r;
-        if (!addresses && (r = adopt_inherited(b, deadline_ns)) != ADOPT_E_NONE)
+        if (!addresses && (r = adopt_inherited(b, until_ns)) != ADOPT_E_NONE)
                 return r;
         if ((r = parse(b, addresses, list, &n)) < 0)
                 return r;
-        return try_all(b, list, n, deadline_ns);
+        return join_new(b, list, n, until_ns);
+}
+
+/* Returns as baton_connect. */
+static int join_whole(struct baton *b)
+{
+        int r;
+
+        while ((r = join_step(b)) == JOIN_E_AGAIN) {
+                r = handle_doze(b, UINT64_MAX);
+                if (r < 0 && r != -EINTR)
+                        return handle_fail(b, r, "poll: %s", strerror(-r));
+        }
+        return r;
+}
+
+static int connect_to(struct baton *b, const char *addresses, int timeout_ms)
+{
+        int r = begin(b, addresses, timeout_ms);
+
+        return r < 0 ? r : join_whole(b);
 }
 
 int baton_connect(baton *b, const char *addresses, int timeout_ms)
@@ -174,37 +109,146 @@ int baton_connect(baton *b, const char *addresses, int timeout_ms)
         return handle_leave(b, connect_to(b, addresses, timeout_ms));
 }
 
-static int close_it(struct baton *b, int timeout_ms)
+static int connect_start(
+        struct baton *b, const char *addresses, int timeout_ms, baton_done_fn done, void *arg)
 {
-        uint64_t deadline_ns = clock_deadline(timeout_ms);
-        struct message bye = {.type = WIRE_BYE};
+        struct op *op;
+        int r = ops_new(b, OP_CONNECT, &op);
 
-        if (b->dgram) {
-                b->dgram = dgram_free(b->dgram);
-                return run_out(b);
+        if (r < 0)
+                return r;
+        op->done = done;
+        op->arg = arg;
+        r = begin(b, addresses, timeout_ms);
+        if (r < 0)
+                op_drop(b, op);
+        else
+                b->join->op = op;
+        return r;
+}
+
+int baton_connect_start(
+        baton *b, const char *addresses, int timeout_ms, baton_done_fn done, void *arg)
+{
+        handle_enter(b);
+        return handle_leave(b, connect_start(b, addresses, timeout_ms, done, arg));
+}
+
+static int connect_fd(struct baton *b, int fd, int timeout_ms)
+{
+        int r = finish_old(b);
+
+        if (r < 0) {
+                close(fd);
+                return r;
         }
+        r = adopt(b, fd, clock_deadline(timeout_ms));
+        return r < 0 ? r : join_whole(b);
+}
+
+int baton_connect_fd(baton *b, int fd, int timeout_ms)
+{
+        handle_enter(b);
+        return handle_leave(b, connect_fd(b, fd, timeout_ms));
+}
+
+static int adopt_link(struct baton *b, struct link *link, const char *address, int timeout_ms)
+{
+        static const struct cred nobody;
+        int r = finish_old(b);
+
+        if (r < 0) {
+                link_free(link);
+                return r;
+        }
+        r = join_new_link(b, link, &nobody, false, address, clock_deadline(timeout_ms));
+        return r < 0 ? r : join_whole(b);
+}
+
+int handle_adopt_link(baton *b, struct link *link, const char *address, int timeout_ms)
+{
+        handle_enter(b);
+        return handle_leave(b, adopt_link(b, link, address, timeout_ms));
+}
+
+/* ---------------------------------------------------------------- closing */
+
+enum { CLOSE_E_GO = 1 };
+
+/* Away, or not there yet. What was kept is worth waiting for. Returns CLOSE_E_GO it is connected ·
+ * 0 nothing was to be sent · as baton_close. */
+static int close_away(struct baton *b, uint64_t deadline_ns)
+{
+        struct verdict v = {-ENOTCONN, 0, "closed before it could be sent"};
+        int r = 0;
+
+        while (r == 0 && !b->freed && b->join && !kept_is_empty(b))
+                r = handle_await(b, deadline_ns, true);
+        if (b->freed || !b->join)
+                return b->freed ? -ENOTCONN : CLOSE_E_GO;
+        join_end(b, &v);
+        if (r < 0 && b->stay)
+                kept_end_all(b, &v);
+        ops_end_all(b, &v);
+        return r;
+}
+
+/* Everything that is to be sent, and good-bye. */
+static int say_bye(struct baton *b, uint64_t deadline_ns)
+{
+        struct message bye = {.type = WIRE_BYE};
         int r = handle_check(b);
+
         if (r < 0)
                 return r;
         large_leave(b);
-        if ((r = out_drain(b, deadline_ns)) < 0 || (r = out_control(b, &bye)) < 0 ||
-                (r = out_drain(b, deadline_ns)) < 0) {
-                handle_lose(b, -ENOTCONN, 0, "closed");
+        if ((r = kept_drain(b, deadline_ns)) < 0 || (r = out_drain(b, deadline_ns)) < 0 ||
+                (r = out_control(b, &bye)) < 0)
                 return r;
-        }
+        return out_drain(b, deadline_ns);
+}
+
+static int close_connected(struct baton *b, uint64_t deadline_ns)
+{
+        int r = say_bye(b, deadline_ns);
+
         b->leaving = true;
         /* Its BYE says that it has taken everything. */
         while (r == 0 && b->link && !b->freed)
                 r = handle_await(b, deadline_ns, true);
         if (b->freed)
                 return -ENOTCONN;
-        bool done = !b->link && b->said_bye;
-        if (!done && !b->link)
+        bool done = r >= 0 && !b->link && b->said_bye;
+        if (r >= 0 && !done && !b->link)
                 r = handle_fail_code(b, -ENOTCONN, b->loss_code, b->loss_text);
         handle_lose(b, -ENOTCONN, 0, "closed");
         b->loss = 0;
+        return done ? 0 : r;
+}
+
+static int close_it(struct baton *b, int timeout_ms)
+{
+        uint64_t deadline_ns = clock_deadline(timeout_ms);
+        int r = CLOSE_E_GO;
+
+        if (b->join)
+                r = close_away(b, deadline_ns);
+        if (b->dgram) {
+                b->dgram = dgram_free(b->dgram);
+                r = 0;
+        } else if (r == CLOSE_E_GO && (b->link || (r = handle_check(b)) == 0)) {
+                r = close_connected(b, deadline_ns);
+        }
+        if (b->freed)
+                return -ENOTCONN;
         int left = run_out(b);
-        return left < 0 ? left : done ? 0 : r;
+        if (b->freed)
+                return -ENOTCONN;
+        if (b->stay) {
+                subs_clear(b);
+                b->stay->had_session = false;
+        }
+        return left < 0 ? left : r;
 }
 
 int baton_close(baton *b, int timeout_ms)

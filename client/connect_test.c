@@ -49,7 +49,7 @@ static int greet(struct fake *f, struct message m, const char *name)
                 fake_say(f, m);
                 fake_send(f);
         }
-        return baton_adopt_link(f->b, link, "@fake", m.type ? -1 : 1);
+        return handle_adopt_link(f->b, link, "@fake", m.type ? -1 : 1);
 }
 
 TEST(hello_is_alone_and_welcome_opens_the_session)
@@ -118,7 +118,7 @@ TEST(what_follows_welcome_in_its_packet_counts)
         fake_say(&f, fake_welcome(0, 1));
         fake_say(&f, fake_credit(8));
         fake_send(&f);
-        CHECK_EQ(baton_adopt_link(f.b, link, "@fake", -1), 0);
+        CHECK_EQ(handle_adopt_link(f.b, link, "@fake", -1), 0);
         baton_set_nonblocking(f.b, true);
         CHECK_EQ(baton_publish(f.b, "t", "", 0), 0);
         CHECK_EQ(baton_publish(f.b, "t", "", 0), -EAGAIN);

@@ -9,26 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-int datagram_open(
-        struct baton *b, const struct address *a, uint64_t deadline_ns, struct refusal *ret_why)
+int datagram_open(struct baton *b, const struct address *a, struct refusal *ret_why)
 {
-        char text[ADDRESS_TEXT];
         struct dgram *dgram;
         struct link_why why;
-        int ms = CONNECT_REST_FIRST_MS, r;
+        int r = dgram_connect(a, &dgram, &why);
 
-        while ((r = dgram_connect(a, &dgram, &why)) == LINK_E_BUSY &&
-                clock_left_ms(deadline_ns) != 0)
-                connect_rest(&ms, deadline_ns);
-        if (r)
-                return refuse(ret_why, connect_errno(r), why.text);
+        if (r) {
+                (void)refuse(ret_why, connect_errno(r), why.text);
+                return r == LINK_E_BUSY ? CONNECT_E_BUSY : ret_why->error;
+        }
         /* Who reads is not known: a file was found to be trusted, not a process. */
         b->facts = (struct facts){
                 .rights = WIRE_RIGHT_PUBLISH,
                 .payload_bytes = WIRE_FRAME_BYTES,
                 .broker = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1},
         };
-        snprintf(b->facts.address, sizeof(b->facts.address), "%s", address_format(a, text));
+        (void)address_format(a, b->facts.address);
         if ((r = connect_forget_old(b)) < 0 || (r = out_begin(b, 0)) < 0) {
                 dgram_free(dgram);
                 return refuse(ret_why, r, "out of memory");
@@ -39,9 +36,7 @@ int datagram_open(
 
 static int lose(struct baton *b)
 {
-        snprintf(b->loss_text, sizeof(b->loss_text), "%s: nobody reads there any more",
-                b->facts.address);
-        b->dgram = dgram_free(b->dgram);
+        handle_lose(b, -ENOTCONN, 0, "nobody reads there any more");
         return handle_check(b);
 }
 
@@ -53,6 +48,7 @@ static int send_packet(struct baton *b)
         case 0:
                 return 0;
         case LINK_E_AGAIN:
+                out_note_full(&b->out);
                 return handle_fail(b, -EAGAIN, "%s: the socket is full", b->facts.address);
         case LINK_E_GONE:
                 return lose(b);

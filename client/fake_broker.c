@@ -145,7 +145,7 @@ static void open_handle(struct fake *f, struct link *link, struct message welcom
         baton_set_large(f->b, large);
         fake_say(f, welcome);
         fake_send(f);
-        CHECK_EQ(baton_adopt_link(f->b, link, "@fake", 1000), 0);
+        CHECK_EQ(handle_adopt_link(f->b, link, "@fake", 1000), 0);
         f->features = fake_expect(f, WIRE_HELLO).hello.features;
         f->n_packets = 0;
 }

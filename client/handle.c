@@ -7,6 +7,10 @@
  * so the callbacks run in the next baton_process, behind the messages that came before the loss. */
 #include "client/handle.h"
 
+#include "client/connect.h"
+#include "client/kept.h"
+#include "client/stay.h"
+
 #include "proto/link/dgram.h"
 #include "proto/wire/topic.h"
 
@@ -26,6 +30,7 @@ int baton_new(baton **ret_b)
         list_init(&b->queue);
         list_init(&b->ops.pending);
         list_init(&b->ops.spare);
+        list_init(&b->sub_order);
         b->ops.next_id = 1;
         b->next_sub = 1;
         b->out.topic = &b->out.topics[0];
@@ -55,6 +60,7 @@ static void release(struct baton *b)
         out_deinit(&b->out);
         ops_deinit(b);
         subs_clear(b);
+        free(b->where);
         map_deinit(&b->subs);
         buf_deinit(&b->scratch);
         buf_deinit(&b->frame);
@@ -80,12 +86,16 @@ baton *baton_free(baton *b)
         handle_enter(b);
         if (b->link) {
                 send_last(b);
+                b->leaving = true;
                 handle_lose(b, -ENOTCONN, 0, "the handle was freed");
         }
         b->freed = true;
         b->epoch++;
         handle_drop_packets(b);
-        ops_end_all(b, &(struct verdict){-ENOTCONN, 0, "the handle was freed"});
+        struct verdict v = {-ENOTCONN, 0, "the handle was freed"};
+        join_end(b, &v);
+        stay_deinit(b);
+        ops_end_all(b, &v);
         for (struct list *it; (it = list_first(&b->queue));) {
                 list_remove(it);
                 op_finish(b, container_of(list_entry(it, struct item, link), struct op, item));
@@ -141,13 +151,33 @@ int handle_fail_code(struct baton *b, int error, unsigned code, const char *text
         return error;
 }
 
+static int fail_unconnected(struct baton *b)
+{
+        const char *why = b->loss_text[0] ? b->loss_text : b->join ? "connecting" : "not connected";
+
+        if (!b->stay || !b->join || !b->loss_text[0])
+                return handle_fail_code(b, -ENOTCONN, b->loss_code, why);
+        (void)handle_fail(b, -ENOTCONN, "%s; trying to come back", why);
+        b->code = b->loss_code;
+        return -ENOTCONN;
+}
+
+int handle_check_publishing(struct baton *b)
+{
+        return b->stay && !b->link && b->join && b->stay->options.keep_bytes ? 0 : handle_check(b);
+}
+
+int handle_check_subscribing(struct baton *b)
+{
+        return baton_is_away(b) ? 0 : handle_check(b);
+}
+
 int handle_check(struct baton *b)
 {
         if (bt_unlikely(b->dgram))
                 return handle_fail(b, -EOPNOTSUPP, "dgram: publishing only");
         if (bt_unlikely(!b->link))
-                return handle_fail_code(b, -ENOTCONN, b->loss_code,
-                        b->loss_text[0] ? b->loss_text : "not connected");
+                return fail_unconnected(b);
         if (bt_unlikely(b->leaving))
                 return handle_fail(b, -ENOTCONN, "%s: closing", b->facts.address);
         if (bt_unlikely(b->out.broken))
@@ -173,15 +203,18 @@ void handle_lose(struct baton *b, int error, unsigned code, const char *format, 
         char why[HANDLE_TEXT_BYTES - sizeof(b->facts.address) - 2];
         va_list args;
 
-        if (!b->link)
+        if (!b->link && !b->dgram)
                 return;
         va_start(args, format);
         vsnprintf(why, sizeof(why), format, args);
         va_end(args);
         snprintf(b->loss_text, sizeof(b->loss_text), "%s: %s", b->facts.address, why);
-        b->loss = error;
         b->loss_code = code;
         b->link = link_free(b->link);
+        b->dgram = dgram_free(b->dgram);
+        if (stay_lose(b, error, code))
+                return;
+        b->loss = error;
         struct verdict v = {-ENOTCONN, code, b->loss_text};
         ops_end_all(b, &v);
         large_lose(b, &v);

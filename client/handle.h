@@ -47,12 +47,19 @@ struct facts {
         } limits[MSG_WELCOME_LIMITS];
 };
 
+struct address;
 struct dgram;
+struct join;
+struct stay;
 
 struct baton {
-        struct link *link;   /* NULL: not connected */
-        struct dgram *dgram; /* or publishing without a connection */
-        bool leaving;        /* BYE was sent */
+        struct link *link;     /* NULL: not connected */
+        struct dgram *dgram;   /* or publishing without a connection */
+        struct join *join;     /* on the way to one of them; NULL: not trying */
+        struct stay *stay;     /* baton_set_reconnect; NULL: a loss is final */
+        struct address *where; /* [n_where] the addresses of the latest connection */
+        size_t n_where;
+        bool leaving; /* BYE was sent */
         bool nonblocking, no_echo;
         bool dispatching;  /* a callback may be running: dispatch nothing more */
         bool freed;        /* baton_free was called; the memory lives while `busy` */
@@ -68,7 +75,8 @@ struct baton {
         struct in in;
         struct ops ops;
         struct map subs;
-        struct sub *last_sub; /* the one found last; NULL: none */
+        struct list sub_order; /* struct sub: as they were made */
+        struct sub *last_sub;  /* the one found last; NULL: none */
         uint32_t next_sub;
         struct buf scratch; /* encoded headers of the publication being sent */
         struct buf frame;   /* the header or control frame being sent */
@@ -87,17 +95,19 @@ struct baton {
         char error[HANDLE_TEXT_BYTES];
 };
 
-/* baton_adopt_link connects the handle to a broker at the other end of `link`, which it owns from
+/* handle_adopt_link connects the handle to a broker at the other end of `link`, which it owns from
  * now on, also when it fails: HELLO, WELCOME. Returns as baton_connect. */
-BATON_API BATON_MUST int baton_adopt_link(
-        baton *b, struct link *link, const char *address, int timeout_ms);
+BT_MUST int handle_adopt_link(baton *b, struct link *link, const char *address, int timeout_ms);
 
 /* handle_fail notes why a call fails, and returns `error`. handle_fail_code: as the broker said. */
 int handle_fail(struct baton *b, int error, const char *format, ...) BT_PRINTF(3, 4);
 int handle_fail_code(struct baton *b, int error, unsigned code, const char *text);
 
-/* handle_check: connected, or -ENOTCONN with the reason. */
+/* handle_check: connected, or -ENOTCONN with the reason. handle_check_publishing: or it may be kept
+ * until it is; handle_check_subscribing: or subscriptions are made when it is. */
 BT_MUST int handle_check(struct baton *b);
+BT_MUST int handle_check_publishing(struct baton *b);
+BT_MUST int handle_check_subscribing(struct baton *b);
 
 void handle_log(struct baton *b, const char *format, ...) BT_PRINTF(2, 3);
 
@@ -107,10 +117,14 @@ void handle_log(struct baton *b, const char *format, ...) BT_PRINTF(2, 3);
 void handle_enter(struct baton *b);
 int handle_leave(struct baton *b, int result);
 
-/* handle_lose ends the connection: what is pending ends with -ENOTCONN. Without a connection it
- * does nothing. */
+/* handle_lose ends the connection: what is pending ends with -ENOTCONN, but for what a handle that
+ * stays connected takes over. Without a connection it does nothing. */
 void handle_lose(struct baton *b, int error, unsigned code, const char *format, ...)
         BT_PRINTF(4, 5);
+
+/* handle_doze sleeps until something is to be done, at most until `deadline_ns`. Returns 0 · -EINTR
+ * · -errno. */
+BT_MUST int handle_doze(struct baton *b, uint64_t deadline_ns);
 
 /* handle_await waits until something comes, or can be sent, and receives it. A call that waits for
  * room (`dispatch` unset) has found the socket full just now, and has what comes put into the

@@ -9,7 +9,6 @@
 #include "proto/base/memfile.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +38,7 @@ static int refuse_bye(struct refusal *why, const struct msg_verdict *bye)
         return why->error;
 }
 
-static int say_hello(struct baton *b, struct link *link, struct refusal *why)
+static int send_hello(struct baton *b, struct link *link, struct refusal *why)
 {
         bool can_map = b->large_bytes != SIZE_MAX && memfile_can_seal();
         struct message hello = {
@@ -114,70 +113,51 @@ static int read_welcome(
         return take_welcome(b, &m.welcome, why);
 }
 
-static int hear_welcome(struct baton *b, struct link *link, uint64_t deadline_ns,
-        struct refusal *why, const uint8_t **ret_rest)
+/* Reads what there is. */
+static int hear_welcome(
+        struct baton *b, struct link *link, struct refusal *why, const uint8_t **ret_rest)
 {
         struct packet *p = b->in.packet;
+        /* One that reads no more may have said why: that is read. */
+        int flushed = link_flush(link);
 
-        for (;;) {
-                int r = link_recv(link, p->data, WIRE_PACKET_BYTES, &p->len, &p->fds);
-                switch (r) {
-                case 0:
-                        return read_welcome(b, p, why, ret_rest);
-                case LINK_E_AGAIN:
-                        break;
-                case LINK_E_EOF:
-                        return refuse(why, -ECONNREFUSED, "the broker closed the connection");
-                default:
-                        return refuse(why, r < 0 ? r : -EPROTO, "receiving the greeting failed");
-                }
-                short events = link_is_unsent(link) ? POLLIN | POLLOUT : POLLIN;
-                r = link_wait(link, events, clock_left_ms(deadline_ns));
-                if (r == LINK_E_AGAIN)
-                        return refuse(why, -ETIMEDOUT, "no greeting from the broker in time");
-                if (r < 0 && r != -EINTR)
-                        return refuse(why, r, strerror(-r));
-                /* One that reads no more may have said why: that is read. */
-                r = link_flush(link);
-                if (r < 0)
-                        return refuse(why, r, strerror(-r));
+        switch (link_recv(link, p->data, WIRE_PACKET_BYTES, &p->len, &p->fds)) {
+        case 0:
+                return read_welcome(b, p, why, ret_rest);
+        case LINK_E_AGAIN:
+                break;
+        case LINK_E_EOF:
+                return refuse(why, -ECONNREFUSED, "the broker closed the connection");
+        default:
+                return refuse(why, -EPROTO, "receiving the greeting failed");
         }
+        return flushed < 0 ? refuse(why, flushed, strerror(-flushed)) : HELLO_E_AGAIN;
 }
 
-static int greet(struct baton *b, struct link *link, bool is_inherited, uint64_t deadline_ns,
-        struct refusal *why, const uint8_t **ret_rest)
+int hello_say(struct baton *b, struct link *link, bool is_inherited, struct refusal *ret_why)
 {
-        int r = is_inherited ? link_ask_cred(link, true) : 0;
-
-        if (r < 0)
-                return refuse(why, r, strerror(-r));
-        if ((r = say_hello(b, link, why)) < 0 ||
-                (r = hear_welcome(b, link, deadline_ns, why, ret_rest)) < 0)
-                return r;
-        r = is_inherited ? link_ask_cred(link, false) : 0;
-        return r < 0 ? refuse(why, r, strerror(-r)) : 0;
-}
-
-int hello_shake_hands(struct baton *b, struct link *link, bool is_inherited, const char *address,
-        uint64_t deadline_ns, struct refusal *ret_why)
-{
-        cleanup_(link_freep) struct link *l = link;
-        const uint8_t *rest = NULL;
         int r = connect_forget_old(b);
 
         if (r < 0)
                 return refuse(ret_why, r, "out of memory");
-        r = greet(b, l, is_inherited, deadline_ns, ret_why, &rest);
+        r = is_inherited ? link_ask_cred(link, true) : 0;
+        return r < 0 ? refuse(ret_why, r, strerror(-r)) : send_hello(b, link, ret_why);
+}
+
+int hello_hear(struct baton *b, struct link *link, bool is_inherited, struct refusal *ret_why)
+{
         struct packet *p = b->in.packet;
-        if (r < 0) {
+        const uint8_t *rest = NULL;
+        int r = hear_welcome(b, link, ret_why, &rest);
+
+        if (r == 0 && is_inherited && (r = link_ask_cred(link, false)) < 0)
+                (void)refuse(ret_why, r, strerror(-r));
+        if (r < 0)
                 p->fds = fdset_unref(p->fds);
+        if (r)
                 return r;
-        }
-        snprintf(b->facts.address, sizeof(b->facts.address), "%s", address);
-        b->link = take_ptr(l);
         /* What follows WELCOME in its packet is dealt with as any other. */
         p->len -= (size_t)(rest - p->data);
         memmove(p->data, rest, p->len);
-        in_keep(b);
         return 0;
 }

@@ -139,7 +139,7 @@ TEST(half_a_publication_of_a_lost_connection_does_not_disturb_the_next)
         CHECK_EQ(link_pair(NULL, NULL, &link, &f.link), 0);
         fake_say(&f, fake_welcome_large(FAKE_WINDOW, 0));
         fake_send(&f);
-        CHECK_EQ(baton_adopt_link(f.b, link, "@again", 1000), 0);
+        CHECK_EQ(handle_adopt_link(f.b, link, "@again", 1000), 0);
         (void)fake_expect(&f, WIRE_HELLO);
         sub = fake_subscribe(&f, "a", note_large, &notes);
         fake_begin(&f, fake_delivery(1, sub), "a", 0);

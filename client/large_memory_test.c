@@ -175,7 +175,7 @@ static bool open_handle(struct fake *f, uint64_t features)
                 return false;
         }
         baton_set_nonblocking(f->b, true);
-        return fine(baton_adopt_link(f->b, link, "@fake", 1000));
+        return fine(handle_adopt_link(f->b, link, "@fake", 1000));
 }
 
 static void fail_everywhere(uint64_t features)

@@ -306,7 +306,7 @@ static void reconnect_inside(baton *b, const struct baton_message *m, void *arg)
         CHECK_EQ(link_pair(NULL, NULL, &link, &f->link), 0);
         fake_say(f, fake_welcome_large(FAKE_WINDOW, 0));
         fake_send(f);
-        CHECK_EQ(baton_adopt_link(b, link, "@again", 1000), 0);
+        CHECK_EQ(handle_adopt_link(b, link, "@again", 1000), 0);
         payload_check(m->payload, 0, m->payload_len);
 }
 

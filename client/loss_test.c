@@ -210,7 +210,7 @@ static void reconnect(baton *b, const struct baton_message *m, void *arg)
         CHECK_EQ(link_pair(NULL, NULL, &link, &f->link), 0);
         fake_say(f, fake_welcome(FAKE_WINDOW, 1));
         fake_send(f);
-        CHECK_EQ(baton_adopt_link(b, link, "@again", 1000), 0);
+        CHECK_EQ(handle_adopt_link(b, link, "@again", 1000), 0);
 }
 
 TEST(a_handle_may_be_connected_anew_in_a_callback)
@@ -246,7 +246,7 @@ TEST(a_new_connection_comes_after_all_of_the_old_one)
         CHECK_EQ(link_pair(NULL, NULL, &link, &f.link), 0);
         fake_say(&f, fake_welcome(FAKE_WINDOW, 1));
         fake_send(&f);
-        CHECK_EQ(baton_adopt_link(f.b, link, "@again", 1000), 0);
+        CHECK_EQ(handle_adopt_link(f.b, link, "@again", 1000), 0);
         CHECK(!strncmp(notes.text, "a=1;", 4));
         CHECK_STR(notes.text + 4, all_lost);
         /* The old subscriptions are gone, their numbers are not used again. */

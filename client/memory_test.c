@@ -99,7 +99,7 @@ static void open_handle(struct fake *f)
                 f->b = NULL;
                 return;
         }
-        if (!fine(baton_adopt_link(f->b, link, "@fake", 1000)))
+        if (!fine(handle_adopt_link(f->b, link, "@fake", 1000)))
                 f->b = baton_free(f->b);
 }
 

@@ -10,6 +10,9 @@
  * that were received before, and still stand in the queue, are its due. */
 #include "client/handle.h"
 
+#include "client/kept.h"
+#include "client/stay.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -68,6 +71,7 @@ int ops_new(struct baton *b, enum op_kind kind, struct op **ret_op)
 
 void op_start(struct baton *b, struct op *op)
 {
+        list_remove(&op->item.link); /* it may have been pending before */
         op->id = b->ops.next_id++;
         int r = map_add(&b->ops.by_id, &op->node, hash_of(op->id));
         assert(r == 0);
@@ -111,6 +115,8 @@ static void recycle(struct baton *b, struct op *op)
                 free(op->assembly);
         }
         free(op->text);
+        if (bt_unlikely(op->kind == OP_RESTORE))
+                free(op->arg);
         b->ops.n--;
         if (b->freed || b->ops.n_spare >= OPS_SPARE) {
                 free(op);
@@ -120,8 +126,16 @@ static void recycle(struct baton *b, struct op *op)
         b->ops.n_spare++;
 }
 
+void op_stop(struct baton *b, struct op *op)
+{
+        unmap(b, op);
+        op->id = 0;
+}
+
 void op_drop(struct baton *b, struct op *op)
 {
+        if (op->kept)
+                kept_forget(b, op->kept);
         detach(b, op);
         recycle(b, op);
 }
@@ -134,14 +148,10 @@ static void tell_waiter(struct waiter *w, const struct verdict *v)
         w->done = true;
 }
 
-static void tell(struct baton *b, struct op *op, const struct verdict *v)
+static void tell_done(struct baton *b, struct op *op, const struct verdict *v)
 {
         bool outer = b->dispatching;
 
-        detach(b, op);
-        if (op->kind == OP_SUB && v->result < 0)
-                subs_remove(b, op->sub);
-        b->progress++;
         if (op->waiter) {
                 tell_waiter(op->waiter, v);
         } else if (op->done) {
@@ -150,6 +160,39 @@ static void tell(struct baton *b, struct op *op, const struct verdict *v)
                 op->done(b, v->result, v->text, op->arg);
                 b->dispatching = outer;
         }
+}
+
+/* What a handle that stays connected has asked, or has to say. */
+static void tell_stay(struct baton *b, struct op *op, const struct verdict *v)
+{
+        static const struct verdict fine = {0, 0, ""};
+
+        switch (op->kind) {
+        case OP_EVENT:
+                stay_tell(b, take_ptr(op->arg));
+                break;
+        case OP_RESUB:
+        case OP_RESTORE:
+                stay_answered(b, op->sub, op->arg, v);
+                break;
+        default:
+                tell_done(b, op, v);
+                if (!b->freed)
+                        stay_answered(b, 0, NULL, &fine);
+                break;
+        }
+}
+
+static void tell(struct baton *b, struct op *op, const struct verdict *v)
+{
+        detach(b, op);
+        if (op->kind == OP_SUB && v->result < 0)
+                subs_remove(b, op->sub);
+        b->progress++;
+        if (bt_unlikely(op->kind > OP_CONNECT || op->is_asked))
+                tell_stay(b, op, v);
+        else
+                tell_done(b, op, v);
         recycle(b, op);
 }
 

@@ -45,7 +45,19 @@ struct waiter {
         char text[WIRE_TEXT_BYTES + 1];
 };
 
-enum op_kind { OP_ANSWER, OP_SUB, OP_REQUEST, OP_PING };
+enum op_kind {
+        OP_ANSWER,
+        OP_SUB,
+        OP_REQUEST,
+        OP_PING,
+        /* Of a handle that stays connected: */
+        OP_CONNECT, /* not mapped: ends when a join does */
+        OP_RESUB,   /* a subscription made again */
+        OP_RESTORE, /* a lasting publication; `arg` is its topic, owned */
+        OP_EVENT,   /* has ended when it begins; `arg` is what to tell */
+};
+
+struct kept;
 
 /* Something that will be answered. */
 struct op {
@@ -55,11 +67,13 @@ struct op {
         struct heap_node deadline;
         uint64_t id;
         enum op_kind kind;
-        bool nested;   /* a call inside a callback waits for it: the queue must not */
-        int result;    /* in the queue: how it ended */
-        unsigned code; /* in the queue: the broker's */
-        char *text;    /* in the queue: owned; NULL is "" */
-        uint32_t sub;  /* OP_SUB */
+        bool nested;       /* a call inside a callback waits for it: the queue must not */
+        int result;        /* in the queue: how it ended */
+        unsigned code;     /* in the queue: the broker's */
+        char *text;        /* in the queue: owned; NULL is "" */
+        uint32_t sub;      /* OP_SUB, OP_RESUB */
+        bool is_asked;     /* again, after a reconnect: READY waits for it */
+        struct kept *kept; /* the publication that it waits for is not sent yet */
         baton_message_fn reply;
         baton_done_fn done;
         void *arg;
@@ -91,6 +105,9 @@ BT_MUST int ops_new(struct baton *b, enum op_kind kind, struct op **ret_op);
 
 /* op_start gives it the next id, by which answers find it. */
 void op_start(struct baton *b, struct op *op);
+
+/* op_stop takes its id away: it is pending, and is to be started again. */
+void op_stop(struct baton *b, struct op *op);
 
 struct op *ops_find(const struct baton *b, uint64_t id);
 

@@ -16,6 +16,7 @@
  * publications costs no system call each, and a slow publisher is not stuck behind one full moment.
  */
 #include "client/handle.h"
+#include "client/kept.h"
 
 #include "proto/base/sys.h"
 #include "proto/wire/format.h"
@@ -34,6 +35,7 @@ int out_begin(struct baton *b, uint64_t window)
         buf_clear(&o->tail);
         o->sealed = o->blocked = o->starved = o->broken = false;
         o->window = window;
+        o->n_posts = o->n_certain = o->credited = o->mark_bytes = o->mark_posts = 0;
         o->eager = OUT_EAGER;
         out_reset(o);
         out_tune(b);
@@ -48,7 +50,8 @@ void out_tune(struct baton *b)
         if (b->facts.payload_bytes < most)
                 most = (size_t)b->facts.payload_bytes;
         b->out.short_bytes = most + 1;
-        b->out.fast_bytes = b->large.state == LARGE_NONE ? size_min(most, UINT8_MAX) + 1 : 0;
+        bool is_fast = b->large.state == LARGE_NONE && kept_is_empty(b);
+        b->out.fast_bytes = is_fast ? size_min(most, UINT8_MAX) + 1 : 0;
 }
 
 void out_deinit(struct out *out)
@@ -192,6 +195,21 @@ int out_kick(struct baton *b)
         if (o->blocked && sys_coarse_ns() == o->tried_ns)
                 return 0;
         return out_push(b);
+}
+
+void out_note_credit(struct baton *b, uint64_t bytes)
+{
+        struct out *o = &b->out;
+
+        o->credited += bytes;
+        if (o->credited < o->mark_bytes)
+                return;
+        o->n_certain = o->mark_posts;
+        o->mark_posts = o->n_posts;
+        o->mark_bytes = b->facts.window + o->credited - o->window;
+        /* Nothing is under way: then all was taken. */
+        if (o->credited >= o->mark_bytes)
+                o->n_certain = o->mark_posts;
 }
 
 /* ---------------------------------------------------------------- bursts */

@@ -46,6 +46,13 @@ struct out {
         uint64_t tried_ns;  /* of the coarse clock: when the socket was last found full */
         uint64_t window;    /* publication bytes that may still be sent */
 
+        /* What the broker has taken of what nobody confirms: CREDIT tells it in bytes. */
+        uint64_t n_posts;    /* put */
+        uint64_t n_certain;  /* taken; more may have been */
+        uint64_t credited;   /* bytes, in all */
+        uint64_t mark_bytes; /* when so many are credited, */
+        uint64_t mark_posts; /* so many were taken */
+
         /* A burst. */
         struct park *park;  /* NULL before the first one */
         bool is_open;       /* nobody's: flusher.h */
@@ -138,11 +145,14 @@ static inline bool out_fits(const struct out *o, size_t n)
  * then on tells how it ends · as baton_publish_with, the operation then still the caller's. */
 BT_MUST int post_publication(struct baton *b, struct post *p);
 
-/* The steps of it. post_measure chooses the form and weighs, post_weigh only weighs;
+/* post_now is post_publication on a handle of which nothing is kept (kept.h).
+ *
+ * The steps of it. post_measure chooses the form and weighs, post_weigh only weighs;
  * post_make_room waits until the frame may be sent and gathered; post_put writes it, and the header
  * before it, into the packet. post_frame does the latter two, or post_with_fds all that a packet
  * with descriptors needs, and starts the operation.
  * Return 0 · -EMSGSIZE · -EAGAIN · as baton_publish_with. */
+BT_MUST int post_now(struct baton *b, struct post *p);
 BT_MUST int post_measure(struct baton *b, struct post *p);
 void post_weigh(const struct baton *b, struct post *p);
 BT_MUST int post_make_room(struct baton *b, const struct post *p);
@@ -150,8 +160,15 @@ BT_MUST int post_put(struct baton *b, const struct post *p);
 BT_MUST int post_frame(struct baton *b, struct post *p);
 BT_MUST int post_with_fds(struct baton *b, const struct post *p);
 
+/* post_copy_fds duplicates a publication's descriptors. Returns 0 · -EINVAL · -EACCES · -ENOMEM ·
+ * -errno. */
+BT_MUST int post_copy_fds(struct baton *b, const struct post *p, struct fdset **ret_set);
+
 /* out_reset starts the next packet, with what stands in the tail. */
 void out_reset(struct out *out);
+
+/* out_note_credit: the broker has taken publications of so many bytes. */
+void out_note_credit(struct baton *b, uint64_t bytes);
 
 /* out_note_full: the socket took nothing just now. */
 void out_note_full(struct out *o);

@@ -9,6 +9,7 @@
 #include "proto/base/memfile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,4 +147,30 @@ int post_with_fds(struct baton *b, const struct post *p)
         int next = r < 0 ? out_kick(b) : 0;
         (void)next;
         return r;
+}
+
+/* For what is sent later: the user may close them. */
+int post_copy_fds(struct baton *b, const struct post *p, struct fdset **ret_set)
+{
+        int fds[WIRE_FDS];
+        size_t n = 0;
+        int error = 0;
+
+        if (p->n_fds > WIRE_FDS)
+                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+        if (!(b->facts.rights & WIRE_RIGHT_FDS))
+                return handle_fail(b, -EACCES, "this session may not send descriptors");
+        for (; n < p->n_fds && !error; n++) {
+                if ((fds[n] = fcntl(p->fds[n], F_DUPFD_CLOEXEC, 0)) < 0)
+                        error = errno;
+        }
+        if (error) {
+                size_t bad = --n;
+                while (n > 0)
+                        close(fds[--n]);
+                return handle_fail(b, -error, "descriptor %zu: %s", bad, strerror(error));
+        }
+        if (fdset_new_take(fds, n, NULL, ret_set) < 0)
+                return handle_fail(b, -ENOMEM, "out of memory");
+        return 0;
 }

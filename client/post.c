@@ -2,6 +2,7 @@
  * what it costs of the window, what header frame must stand before it. The frame is written once,
  * straight into the packet; only an inline payload is in it. */
 #include "client/handle.h"
+#include "client/kept.h"
 
 #include "proto/wire/format.h"
 
@@ -223,6 +224,7 @@ int post_put(struct baton *b, const struct post *p)
         assert((size_t)(at - pub) == p->frame_len);
         o->window -= p->cost;
         o->len = (size_t)(at - o->data);
+        o->n_posts += p->head == WIRE_INGRESS && !p->op;
         return 0;
 }
 
@@ -246,7 +248,7 @@ int post_frame(struct baton *b, struct post *p)
         return put_frame(b, p);
 }
 
-int post_publication(struct baton *b, struct post *p)
+static int send_now(struct baton *b, struct post *p)
 {
         int r;
 
@@ -263,4 +265,25 @@ int post_publication(struct baton *b, struct post *p)
         r = out_leave(b);
         /* From here on the operation tells how it ends, also with the connection. */
         return p->op ? 0 : r;
+}
+
+int post_now(struct baton *b, struct post *p)
+{
+        int r = send_now(b, p);
+        bool lasts = p->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL);
+
+        if (bt_unlikely(b->stay) && r == 0 && p->head == WIRE_INGRESS && lasts)
+                kept_remember(b, p);
+        return r;
+}
+
+int post_publication(struct baton *b, struct post *p)
+{
+        int r;
+
+        if (bt_likely(!b->stay))
+                return send_now(b, p);
+        if ((r = kept_before(b, p)) != KEPT_E_GO)
+                return r;
+        return kept_instead(b, p, post_now(b, p));
 }

@@ -129,6 +129,7 @@ int baton_publish(baton *b, const char *topic, const void *payload, size_t paylo
                 memcpy(at, payload, payload_len);
         o->len += n;
         o->window -= n;
+        o->n_posts++;
         /* A burst goes on: in the same packet, which is opened again. */
         if (bt_likely(o->is_open)) {
                 park_reopen(o->park);
@@ -147,7 +148,7 @@ static int publish_confirm(
         struct baton *b, const struct baton_publication *p, baton_done_fn done, void *arg)
 {
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_publishing(b);
 
         if (r < 0 || (r = ops_new(b, OP_ANSWER, &op)) < 0)
                 return r;
@@ -171,7 +172,7 @@ static int publish_wait(struct baton *b, const struct baton_publication *p, int 
         uint64_t deadline_ns = clock_deadline(timeout_ms);
         struct waiter w = {.done = false};
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_publishing(b);
 
         if (r < 0 || (r = ops_new(b, OP_ANSWER, &op)) < 0)
                 return r;
@@ -201,7 +202,7 @@ int baton_uncork(baton *b)
 {
         if ((b->out.cork && --b->out.cork) || b->dgram)
                 return 0;
-        int r = handle_check(b);
+        int r = handle_check_publishing(b);
         return r < 0 ? r : out_part(b, out_kick(b));
 }
 

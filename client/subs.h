@@ -4,6 +4,7 @@
 
 #include "client/baton.h"
 
+#include "proto/base/list.h"
 #include "proto/base/map.h"
 
 enum {
@@ -13,6 +14,8 @@ enum {
 
 struct sub {
         struct map_node node;
+        struct list order;
+        struct baton_subscription options; /* `group` points behind the filter */
         uint32_t id;
         baton_message_fn fn;
         void *arg;
@@ -25,6 +28,10 @@ struct sub {
 struct sub *subs_find(struct baton *b, uint64_t id);
 void subs_remove(struct baton *b, uint32_t id);
 void subs_clear(struct baton *b);
+
+/* subs_restore asks a new session for all of them, and counts what it asks for in `*n_asked`.
+ * Returns 0 · as out_control · -ENOBUFS · -ENOMEM. */
+BT_MUST int subs_restore(struct baton *b, unsigned *n_asked);
 
 /* subs_delivered counts one publication dispatched to `id`, and gives the broker what is due. */
 void subs_delivered(struct baton *b, uint64_t id, uint64_t seq);

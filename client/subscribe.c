@@ -41,6 +41,7 @@ void subs_remove(struct baton *b, uint32_t id)
                 return;
         b->last_sub = NULL;
         map_remove(&b->subs, &s->node);
+        list_remove(&s->order);
         free(s);
 }
 
@@ -137,8 +138,8 @@ static int check(struct baton *b, const char *filter, const struct baton_subscri
 static int add(struct baton *b, const char *filter, const struct baton_subscription *o,
         baton_message_fn fn, void *arg, struct sub **ret_sub)
 {
-        size_t len = strlen(filter);
-        struct sub *s = malloc(sizeof(*s) + len + 1);
+        size_t len = strlen(filter), group_len = o->group ? strlen(o->group) : 0;
+        struct sub *s = malloc(sizeof(*s) + len + 1 + group_len + 1);
 
         if (!s)
                 return handle_fail(b, -ENOMEM, "out of memory");
@@ -150,20 +151,26 @@ static int add(struct baton *b, const char *filter, const struct baton_subscript
                           : o->group ? SUBS_GROUP_WINDOW
                                      : 0,
                 .ack = o->ack,
+                .options = *o,
         };
         memcpy(s->filter, filter, len + 1);
+        if (o->group) {
+                s->options.group = s->filter + len + 1;
+                memcpy(s->filter + len + 1, o->group, group_len + 1);
+        }
         if (map_add(&b->subs, &s->node, hash_of(s->id)) < 0) {
                 free(s);
                 return handle_fail(b, -ENOMEM, "out of memory");
         }
+        list_push_back(&b->sub_order, &s->order);
         b->next_sub++;
         *ret_sub = s;
         return 0;
 }
 
-static int say_sub(struct baton *b, const struct op *op, const struct sub *s,
-        const struct baton_subscription *o)
+static int say_sub(struct baton *b, const struct op *op, const struct sub *s)
 {
+        const struct baton_subscription *o = &s->options;
         struct message m = {
                 .type = WIRE_SUB,
                 .sub = {.id = op->id,
@@ -187,6 +194,42 @@ static int say_sub(struct baton *b, const struct op *op, const struct sub *s,
         return out_control(b, &m);
 }
 
+/* What the application waits for, and the broker has not been asked. */
+static struct op *find_unasked(const struct baton *b, uint32_t sub)
+{
+        list_for_each (it, &b->ops.pending) {
+                struct op *op = container_of(list_entry(it, struct item, link), struct op, item);
+                if (op->kind == OP_SUB && op->sub == sub && !op->mapped)
+                        return op;
+        }
+        return NULL;
+}
+
+static int restore(struct baton *b, struct sub *s)
+{
+        struct op *op = find_unasked(b, s->id);
+        int r = op ? 0 : ops_new(b, OP_RESUB, &op);
+
+        if (r < 0)
+                return r;
+        op->sub = s->id;
+        op->is_asked = true;
+        s->owed = 0;
+        op_start(b, op);
+        return say_sub(b, op, s);
+}
+
+int subs_restore(struct baton *b, unsigned *n_asked)
+{
+        list_for_each (it, &b->sub_order) {
+                int r = restore(b, container_of(it, struct sub, order));
+                if (r < 0)
+                        return r;
+                ++*n_asked;
+        }
+        return 0;
+}
+
 /* `op` is dropped if it fails. */
 static int start(struct baton *b, const char *filter, const struct baton_subscription *options,
         baton_message_fn fn, void *arg, struct op *op)
@@ -201,8 +244,12 @@ static int start(struct baton *b, const char *filter, const struct baton_subscri
                 return r;
         }
         op->sub = s->id;
+        if (!b->link) {
+                list_push_back(&b->ops.pending, &op->item.link); /* for subs_restore */
+                return 0;
+        }
         op_start(b, op);
-        r = say_sub(b, op, s, o);
+        r = say_sub(b, op, s);
         if (r < 0) {
                 subs_remove(b, op->sub);
                 op_drop(b, op);
@@ -215,7 +262,7 @@ static int subscribe_start(struct baton *b, const char *filter,
         void *arg, uint32_t *ret_sub)
 {
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_subscribing(b);
 
         if (r < 0 || (r = ops_new(b, OP_SUB, &op)) < 0)
                 return r;
@@ -235,14 +282,25 @@ int baton_subscribe_start(baton *b, const char *filter, const struct baton_subsc
         return out_part(b, subscribe_start(b, filter, options, fn, done, arg, ret_sub));
 }
 
+/* It was made while nobody could be asked for it. */
+static void end_unasked(struct baton *b, uint32_t sub)
+{
+        struct op *op = find_unasked(b, sub);
+
+        if (op)
+                op_end(b, op, &(struct verdict){-ECANCELED, 0, "unsubscribed"}, false);
+}
+
 static int unsubscribe(struct baton *b, uint32_t sub)
 {
         struct message m = {.type = WIRE_UNSUB};
-        int r = handle_check(b);
+        int r = handle_check_subscribing(b);
 
         if (!subs_find(b, sub))
                 return handle_fail(b, -ENOENT, "no such subscription");
-        if (r == 0) {
+        if (r == 0 && !b->link)
+                end_unasked(b, sub);
+        if (r == 0 && b->link) {
                 /* Nobody waits for the answer: an id that finds no operation is ignored. */
                 m.unsub = (struct msg_unsub){b->ops.next_id++, sub};
                 r = out_control(b, &m);
@@ -258,7 +316,7 @@ static int subscribe(struct baton *b, const char *filter, const struct baton_sub
 {
         struct waiter w = {.done = false};
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_subscribing(b);
 
         if (r < 0 || (r = ops_new(b, OP_SUB, &op)) < 0)
                 return r;

@@ -4,7 +4,11 @@
  *
  * Before anything sleeps, what is gathered is sent, corks or not: the answer waited for may be that
  * to something in the buffer. */
-#include "client/handle.h"
+#include "client/connect.h"
+#include "client/kept.h"
+#include "client/stay.h"
+
+#include "proto/link/dgram.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -36,15 +40,26 @@ int clock_left_ms(uint64_t deadline_ns)
         return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
+/* What there is to poll; NULL: nothing. */
+static struct link *link_of(const struct baton *b)
+{
+        return b->link ? b->link : b->join ? join_link(b) : NULL;
+}
+
 int baton_fd(const baton *b)
 {
-        return b->link ? link_fd(b->link) : -1;
+        const struct link *link = link_of(b);
+
+        return b->dgram ? dgram_fd(b->dgram) : link ? link_fd(link) : -1;
 }
 
 short baton_events(const baton *b)
 {
+        /* Nothing ever comes back. */
         if (b->dgram)
-                return 0;
+                return b->out.blocked ? POLLOUT : 0;
+        if (!b->link)
+                return link_of(b) ? join_events(b) : 0;
         return b->out.blocked && !b->out.starved ? POLLIN | POLLOUT : POLLIN;
 }
 
@@ -54,7 +69,9 @@ static uint64_t next_deadline(const struct baton *b)
         const struct heap_node *first = heap_peek(&b->ops.deadlines);
         uint64_t at = first ? first->at_ns : UINT64_MAX;
         uint64_t again = b->out.starved ? clock_deadline(HANDLE_STARVED_MS) : UINT64_MAX;
+        uint64_t join = b->join ? join_next_ns(b) : UINT64_MAX;
 
+        again = again < join ? again : join;
         return again < at ? again : at;
 }
 
@@ -68,14 +85,31 @@ int baton_timeout(const baton *b)
         return clock_left_ms(next_deadline(b));
 }
 
-/* Sleeps until there is something to do. Returns 0 · -EINTR · -errno. */
-static int doze(struct baton *b, uint64_t deadline_ns)
+int handle_doze(struct baton *b, uint64_t deadline_ns)
 {
         uint64_t next = next_deadline(b);
         int ms = clock_left_ms(next < deadline_ns ? next : deadline_ns);
-        int r = link_wait(b->link, baton_events(b), ms);
+        struct link *link = link_of(b);
+        int r = link ? link_wait(link, baton_events(b), ms) : poll(NULL, 0, ms) < 0 ? -errno : 0;
 
         return r < 0 ? r : 0;
+}
+
+/* Dispatches, and goes on with what a handle without a connection has to do. */
+static int run(struct baton *b)
+{
+        int n = in_run(b);
+
+        if (b->freed || n < 0)
+                return n;
+        /* The messages of the old connection come before the new one. */
+        if (b->join && !b->in.stored_bytes) {
+                int r = join_step(b);
+                /* How it ends is told in the queue, or by the loss that it is. */
+                (void)r;
+        }
+        stay_turn(b);
+        return n;
 }
 
 static bool is_over_time(uint64_t deadline_ns)
@@ -96,7 +130,7 @@ static int await_store(struct baton *b, uint64_t deadline_ns)
                         b->in.stored_bytes);
         if (is_over_time(deadline_ns))
                 return handle_fail(b, -ETIMEDOUT, "timed out");
-        int r = doze(b, deadline_ns);
+        int r = handle_doze(b, deadline_ns);
         if (r < 0 && r != -EINTR)
                 return handle_fail(b, r, "poll: %s", strerror(-r));
         return in_store(b);
@@ -105,15 +139,15 @@ static int await_store(struct baton *b, uint64_t deadline_ns)
 static int await_run(struct baton *b, uint64_t deadline_ns)
 {
         if (list_is_empty(&b->queue)) {
-                if (!b->link)
+                if (!b->link && !b->join)
                         return handle_check(b);
                 if (is_over_time(deadline_ns))
                         return handle_fail(b, -ETIMEDOUT, "timed out");
-                int r = doze(b, deadline_ns);
+                int r = handle_doze(b, deadline_ns);
                 if (r < 0 && r != -EINTR)
                         return handle_fail(b, r, "poll: %s", strerror(-r));
         }
-        int n = in_run(b);
+        int n = run(b);
         return n < 0 ? n : 0;
 }
 
@@ -160,6 +194,8 @@ static int report_loss(struct baton *b)
 
 static int process(struct baton *b)
 {
+        uint64_t progress = b->progress;
+
         out_calm(&b->out);
         int r = out_push(b);
 
@@ -170,8 +206,13 @@ static int process(struct baton *b)
                         return report_loss(b);
                 return in_is_full(b) ? handle_fail(b, -ENOBUFS, "the inbox is full") : in_store(b);
         }
-        r = in_run(b);
-        if (r == 0 && !b->freed && !b->link && !b->dgram && list_is_empty(&b->queue)) {
+        if (b->dgram)
+                b->out.blocked = false;
+        r = run(b);
+        if (r || b->freed || b->link || b->dgram || b->join || !list_is_empty(&b->queue))
+                return r;
+        /* A connect that failed has been told already. */
+        if (b->loss || b->progress == progress) {
                 assembly_deinit(&b->in.assembly);
                 return report_loss(b);
         }
@@ -192,12 +233,11 @@ static int wait_for_any(struct baton *b, int timeout_ms)
                 return handle_check(b);
         for (;;) {
                 bool idle = b->dispatching || list_is_empty(&b->queue);
-                if (b->link && idle && !in_settle(b)) {
-                        if (out_push(b) == 0 || b->link) {
-                                int r = doze(b, deadline_ns);
-                                if (r < 0)
-                                        return handle_fail(b, r, "poll: %s", strerror(-r));
-                        }
+                bool may_come = b->link ? !in_settle(b) : b->join && !b->dispatching;
+                if (idle && may_come && (!b->link || out_push(b) == 0 || b->link)) {
+                        int r = handle_doze(b, deadline_ns);
+                        if (r < 0)
+                                return handle_fail(b, r, "poll: %s", strerror(-r));
                 }
                 size_t stored = b->in.stored_bytes;
                 int n = process(b);
@@ -216,15 +256,20 @@ int baton_wait(baton *b, int timeout_ms)
 
 static int flush(struct baton *b, int timeout_ms)
 {
-        int r = b->dgram ? 0 : handle_check(b);
+        uint64_t deadline_ns = clock_deadline(timeout_ms);
 
-        if (r < 0 || b->dgram)
+        if (b->dgram)
+                return 0;
+        int r = handle_check(b);
+        if (r < 0)
                 return r;
         if (!b->nonblocking)
-                return out_drain(b, clock_deadline(timeout_ms));
+                return (r = kept_drain(b, deadline_ns)) < 0 ? r : out_drain(b, deadline_ns);
         if ((r = out_push(b)) < 0)
                 return r;
-        return out_is_sent(b) ? 0 : handle_fail(b, -EAGAIN, "not everything could be sent yet");
+        return out_is_sent(b) && kept_is_empty(b)
+                       ? 0
+                       : handle_fail(b, -EAGAIN, "not everything could be sent yet");
 }
 
 int baton_flush(baton *b, int timeout_ms)

@@ -10,7 +10,6 @@
 #include "proto/base/memfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,37 +66,11 @@ static int check(struct baton *b)
 
 /* ---------------------------------------------------------------- beginning */
 
-/* The user may close them before they are sent. */
-static int copy_fds(struct baton *b, const struct post *p, struct fdset **ret_set)
-{
-        int fds[WIRE_FDS];
-        size_t n = 0;
-        int error = 0;
-
-        if (p->n_fds > WIRE_FDS)
-                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
-        if (!(b->facts.rights & WIRE_RIGHT_FDS))
-                return handle_fail(b, -EACCES, "this session may not send descriptors");
-        for (; n < p->n_fds && !error; n++) {
-                if ((fds[n] = fcntl(p->fds[n], F_DUPFD_CLOEXEC, 0)) < 0)
-                        error = errno;
-        }
-        if (error) {
-                size_t bad = --n;
-                while (n > 0)
-                        close(fds[--n]);
-                return handle_fail(b, -error, "descriptor %zu: %s", bad, strerror(error));
-        }
-        if (fdset_new_take(fds, n, NULL, ret_set) < 0)
-                return handle_fail(b, -ENOMEM, "out of memory");
-        return 0;
-}
-
 /* Keeps all that `p` points at. */
 static int start_filling(struct baton *b, const struct post *p)
 {
         struct large *l = &b->large;
-        int r = p->n_fds ? copy_fds(b, p, &l->fds) : 0;
+        int r = p->n_fds ? post_copy_fds(b, p, &l->fds) : 0;
 
         if (r < 0)
                 return r;

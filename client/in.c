@@ -173,6 +173,62 @@ int in_run(struct baton *b)
         return n || r >= 0 ? n : r;
 }
 
+/* ---------------------------------------------------------------- replies held back */
+
+static void hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
+{
+        bool opens = f->type != WIRE_CHUNK && f->type != WIRE_END;
+        struct packet *p = malloc(sizeof(*p) + MESSAGE_DELIVERY_BYTES + f->len);
+        struct msg_delivery d;
+
+        if (!p) {
+                op_end(b, op, &(struct verdict){-ENOMEM, 0, "out of memory"}, true);
+                return;
+        }
+        *p = (struct packet){.item.is_packet = true};
+        if (opens) {
+                d = v->delivery;
+                d.seq += v->k;
+                p->fds = fdset_ref(v->fds);
+                p->len = message_put_delivery(p->data, &d);
+        }
+        memcpy(p->data + p->len, f->data, f->len);
+        p->len += f->len;
+        list_push_back(&op->held, &p->item.link);
+}
+
+void view_hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
+{
+        if (f->type == WIRE_BEGIN && !op->assembly &&
+                !(op->assembly = calloc(1, sizeof(*op->assembly))))
+                op_end(b, op, &(struct verdict){-ENOMEM, 0, "out of memory"}, true);
+        else
+                hold(b, op, v, f);
+}
+
+void view_held(struct baton *b, uint64_t id)
+{
+        struct assembly none = {.state = ASSEMBLY_NONE}; /* of replies in one piece */
+        struct op *op;
+        struct list *first;
+
+        while (!b->freed && (op = ops_find(b, id)) && (first = list_first(&op->held))) {
+                list_remove(first);
+                struct packet *p =
+                        container_of(list_entry(first, struct item, link), struct packet, item);
+                struct view v = {
+                        .at = p->data,
+                        .end = p->data + p->len,
+                        .fds = p->fds,
+                        .controlled = true,
+                        .epoch = b->epoch,
+                        .assembly = op->assembly ? op->assembly : &none,
+                };
+                view_run(b, &v);
+                packet_free(p);
+        }
+}
+
 /* ---------------------------------------------------------------- keeping */
 
 static void keep(struct baton *b)

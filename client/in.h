@@ -40,6 +40,7 @@ struct in {
         uint64_t held_id;         /* the request whose reply comes in chunks and is held; 0: none */
         char topic[WIRE_TOPIC_BYTES + 1];
         size_t topic_len;
+        bool is_same_topic; /* the latest publication had that of the one before: a hint */
         uint64_t ack_first, ack_last; /* acknowledgements to send; 0: none */
 };
 

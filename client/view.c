@@ -1,5 +1,7 @@
 /* Design note. A view walks over one packet and calls the callbacks. What a delivery header says is
  * put into the message once; each publication under it changes topic, payload and number alone.
+ * One that goes on with a run (message_run_next) is not even decoded: it has the topic and the
+ * headers of the one before, which were checked.
  *
  * A callback may do anything to the handle. After each the walk asks, before it touches anything
  * else, whether the handle still is what this packet came to: not freed, not connected anew. */
@@ -53,9 +55,17 @@ HOT void call(struct baton *b, baton_message_fn fn, const struct baton_message *
         b->dispatching = outer;
 }
 
+/* subs_find, without the call if it is the one that was found last. */
+HOT struct sub *find_sub(struct baton *b, uint32_t id)
+{
+        struct sub *last = b->last_sub;
+
+        return bt_likely(last && last->id == id) ? last : subs_find(b, id);
+}
+
 HOT void call_sub(struct baton *b, struct view *v, uint32_t id)
 {
-        struct sub *s = subs_find(b, id);
+        struct sub *s = find_sub(b, id);
         struct baton_message *m = &v->message;
 
         if (!s)
@@ -88,7 +98,8 @@ HOT int set_topic(struct baton *b, struct baton_message *m, struct slice topic)
 {
         struct in *in = &b->in;
 
-        if (in->topic_len != topic.len || memcmp(in->topic, topic.data, topic.len) != 0) {
+        in->is_same_topic = in->topic_len == topic.len && !memcmp(in->topic, topic.data, topic.len);
+        if (!in->is_same_topic) {
                 if (topic.len > WIRE_TOPIC_BYTES)
                         return in_spoil(b, "a topic is too long");
                 memcpy(in->topic, topic.data, topic.len);
@@ -132,6 +143,16 @@ static int set_fds(struct baton *b, struct view *v, const struct msg_pub *pub)
         return r;
 }
 
+HOT void call_subs(struct baton *b, struct view *v)
+{
+        struct baton_message *m = &v->message;
+
+        m->subscription = 0;
+        for (uint32_t i = 0; i < v->delivery.n_subs && !is_over(b, v); i++)
+                call_sub(b, v, v->delivery.subs[i]);
+        v->n += m->subscription != 0;
+}
+
 /* Everything but payload and descriptors, and the callbacks. */
 HOT int hand_out(struct baton *b, struct view *v, const struct msg_pub *pub)
 {
@@ -148,10 +169,7 @@ HOT int hand_out(struct baton *b, struct view *v, const struct msg_pub *pub)
         }
         if ((r = set_topic(b, m, pub->topic)) < 0)
                 return r;
-        m->subscription = 0;
-        for (uint32_t i = 0; i < v->delivery.n_subs && !is_over(b, v); i++)
-                call_sub(b, v, v->delivery.subs[i]);
-        v->n += m->subscription != 0;
+        call_subs(b, v);
         return 0;
 }
 
@@ -195,6 +213,27 @@ static __attribute__((noinline)) int view_placed(
         return r;
 }
 
+/* The rest of a run, whose first publication was handed out. These differ from it in payload and
+ * number alone: descriptors travel with a single publication, and withheld ones must be as many as
+ * those of the first, which was checked. A callback may look at what is left of the packet
+ * (in_settle), so `v->at` goes ahead of it. Out of line, to have registers of its own. */
+static __attribute__((noinline)) void view_run_on(
+        struct baton *b, struct view *v, const struct frame *f, const struct msg_pub *pub)
+{
+        struct slice payload, prefix = message_run_prefix(f, pub);
+        struct baton_message *m = &v->message;
+
+        if (!prefix.len || v->delivery.flags & WIRE_DELIVERY_REPLY)
+                return;
+        while (!is_over(b, v) && message_run_next(prefix, v->at, v->end, &payload)) {
+                v->at = payload.data + payload.len;
+                m->payload = payload.data;
+                m->payload_len = payload.len;
+                m->seq = v->delivery.seq + v->k++;
+                call_subs(b, v);
+        }
+}
+
 static int view_pub(struct baton *b, struct view *v, const struct frame *f)
 {
         struct baton_message *m = &v->message;
@@ -209,7 +248,12 @@ static int view_pub(struct baton *b, struct view *v, const struct frame *f)
                 return r;
         m->payload = pub.payload.data;
         m->payload_len = pub.payload.len;
-        return hand_out(b, v, &pub);
+        if ((r = hand_out(b, v, &pub)) < 0)
+                return r;
+        /* Where topics take turns, looking for a run would cost and find none. */
+        if (b->in.is_same_topic && v->at < v->end)
+                view_run_on(b, v, f, &pub);
+        return 0;
 }
 
 /* ---------------------------------------------------------------- losses */
@@ -324,60 +368,4 @@ void view_run(struct baton *b, struct view *v)
         b->in.view = outer;
         if (!is_over(b, v))
                 subs_acknowledge(b);
-}
-
-/* ---------------------------------------------------------------- replies held back */
-
-static void hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
-{
-        bool opens = f->type != WIRE_CHUNK && f->type != WIRE_END;
-        struct packet *p = malloc(sizeof(*p) + MESSAGE_DELIVERY_BYTES + f->len);
-        struct msg_delivery d;
-
-        if (!p) {
-                op_end(b, op, &(struct verdict){-ENOMEM, 0, "out of memory"}, true);
-                return;
-        }
-        *p = (struct packet){.item.is_packet = true};
-        if (opens) {
-                d = v->delivery;
-                d.seq += v->k;
-                p->fds = fdset_ref(v->fds);
-                p->len = message_put_delivery(p->data, &d);
-        }
-        memcpy(p->data + p->len, f->data, f->len);
-        p->len += f->len;
-        list_push_back(&op->held, &p->item.link);
-}
-
-void view_hold(struct baton *b, struct op *op, const struct view *v, const struct frame *f)
-{
-        if (f->type == WIRE_BEGIN && !op->assembly &&
-                !(op->assembly = calloc(1, sizeof(*op->assembly))))
-                op_end(b, op, &(struct verdict){-ENOMEM, 0, "out of memory"}, true);
-        else
-                hold(b, op, v, f);
-}
-
-void view_held(struct baton *b, uint64_t id)
-{
-        struct assembly none = {.state = ASSEMBLY_NONE}; /* of replies in one piece */
-        struct op *op;
-        struct list *first;
-
-        while (!b->freed && (op = ops_find(b, id)) && (first = list_first(&op->held))) {
-                list_remove(first);
-                struct packet *p =
-                        container_of(list_entry(first, struct item, link), struct packet, item);
-                struct view v = {
-                        .at = p->data,
-                        .end = p->data + p->len,
-                        .fds = p->fds,
-                        .controlled = true,
-                        .epoch = b->epoch,
-                        .assembly = op->assembly ? op->assembly : &none,
-                };
-                view_run(b, &v);
-                packet_free(p);
-        }
 }

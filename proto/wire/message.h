@@ -12,6 +12,7 @@
 #include "proto/wire/reader.h"
 #include "proto/wire/scan.h"
 #include <stdbool.h>
+#include <string.h>
 
 enum {
         MESSAGE_E_MALFORMED = 1,   /* a field is missing, of a wrong kind, or out of range */
@@ -156,6 +157,32 @@ BT_MUST int message_decode(const struct frame *frame, struct message *ret_messag
 /* The hot ones alone, without the switch; as message_decode. */
 BT_MUST int message_decode_pub(const struct frame *frame, struct msg_pub *ret_pub);
 BT_MUST int message_decode_delivery(const struct frame *frame, struct msg_delivery *ret_delivery);
+
+/* Publications to one topic come in runs whose frames are the same up to the payload's length, and
+ * the same bytes say the same: who has scanned and decoded the first need only compare the rest.
+ *
+ * message_run_prefix gives those bytes of a frame of which `pub` was decoded: to the lead byte of a
+ * payload of less than 256 bytes that ends the frame, so that in each of the run one byte of length
+ * and that many of payload follow. `len` 0: the frame begins no run.
+ *
+ * message_run_next tells whether the frame at `at` goes on with the run of `prefix` (len > 0); then
+ * it is a sound PUB, all like the first but for `*ret_payload`, with which it ends. If not, it may
+ * still be sound: scan_frame tells. */
+struct slice message_run_prefix(const struct frame *frame, const struct msg_pub *pub);
+
+static inline bool message_run_next(
+        struct slice prefix, const uint8_t *at, const uint8_t *end, struct slice *ret_payload)
+{
+        size_t left = (size_t)(end - at);
+
+        if (left <= prefix.len || memcmp(at, prefix.data, prefix.len) != 0)
+                return false;
+        at += prefix.len;
+        if (left - prefix.len <= *at)
+                return false;
+        *ret_payload = (struct slice){at + 1, *at};
+        return true;
+}
 
 /* message_encode appends the frame of any type to `out`. Lengths and numbers must be within
  * limits.h and PROTOCOL.md (asserted); only whether a PUB fits WIRE_FRAME_BYTES as a whole is for

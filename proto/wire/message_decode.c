@@ -94,6 +94,25 @@ int message_decode_pub(const struct frame *frame, struct msg_pub *ret_pub)
         return 0;
 }
 
+/* What the scan and the decoder find in a frame they find in its bytes one after the other, so the
+ * same bytes lead both to the same place: before the length. The one rule that asks for the whole,
+ * WIRE_FRAME_BYTES, holds with the longest payload.
+ *
+ * A wider length whose second byte from the end is MP_BIN8 is of more than 255 bytes. */
+struct slice message_run_prefix(const struct frame *frame, const struct msg_pub *pub)
+{
+        const struct slice *payload = &pub->payload;
+        struct slice prefix = {frame->data, 0};
+
+        if (!payload->data || payload->len > UINT8_MAX || payload->data[-2] != MP_BIN8 ||
+                payload->data + payload->len != frame->data + frame->len)
+                return prefix;
+        size_t len = frame->len - payload->len - 1;
+        if (len + 1 + UINT8_MAX <= WIRE_FRAME_BYTES)
+                prefix.len = len;
+        return prefix;
+}
+
 static int decode_begin(const struct frame *frame, struct msg_pub *ret_pub)
 {
         struct reader r = reader_of(frame);
@@ -126,12 +145,24 @@ static int read_subs(struct reader *r, struct msg_delivery *delivery)
         return 0;
 }
 
+/* Reads the first `n` of what a DELIVERY may leave out; most leave out all. */
+static __attribute__((noinline)) int read_rare(struct reader *r, size_t n, struct msg_delivery *d)
+{
+        uint64_t *const fields[] = {
+                &d->flags, &d->redelivered, &d->withheld, &d->token, &d->age_ms, &d->request};
+
+        n = size_min(n, ARRAY_LEN(fields));
+        for (size_t i = 0; i < n; i++) {
+                if (read_uint(r, fields[i]))
+                        return MESSAGE_E_MALFORMED;
+        }
+        return 0;
+}
+
 int message_decode_delivery(const struct frame *frame, struct msg_delivery *ret_delivery)
 {
         struct reader r = reader_of(frame);
         struct msg_delivery d;
-        uint64_t *const optional[] = {
-                &d.flags, &d.redelivered, &d.withheld, &d.token, &d.age_ms, &d.request};
         const size_t n_required = 6;
 
         if (frame->n_fields < n_required || read_uint(&r, &d.seq) || read_uint(&r, &d.session) ||
@@ -139,11 +170,8 @@ int message_decode_delivery(const struct frame *frame, struct msg_delivery *ret_
                 read_subs(&r, &d))
                 return MESSAGE_E_MALFORMED;
         d.flags = d.redelivered = d.withheld = d.token = d.age_ms = d.request = 0;
-        size_t n = size_min(frame->n_fields - n_required, ARRAY_LEN(optional));
-        for (size_t i = 0; i < n; i++) {
-                if (read_uint(&r, optional[i]))
-                        return MESSAGE_E_MALFORMED;
-        }
+        if (frame->n_fields > n_required && read_rare(&r, frame->n_fields - n_required, &d))
+                return MESSAGE_E_MALFORMED;
         /* Of `subs` only what is used. */
         memcpy(ret_delivery, &d,
                 offsetof(struct msg_delivery, subs) + d.n_subs * sizeof(d.subs[0]));

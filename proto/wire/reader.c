@@ -7,18 +7,44 @@
 
 #include <assert.h>
 
-int read_uint_wide(struct reader *r, uint64_t *ret_value)
+/* A signed integer that is not negative. */
+static int read_int(struct reader *r, uint64_t *ret_value)
 {
         uint8_t lead = *r->at;
 
-        if (lead < MP_UINT8 || lead > MP_INT64)
+        if (lead < MP_INT8 || lead > MP_INT64 || r->at[1] & 0x80)
                 return READ_E_KIND;
-        unsigned width = 1u << ((lead - MP_UINT8) & 3);
-        if (lead >= MP_INT8 && r->at[1] & 0x80)
-                return READ_E_KIND; /* negative */
+        unsigned width = 1u << (lead - MP_INT8);
         *ret_value = mp_get(r->at + 1, width);
         r->at += 1 + width;
         return 0;
+}
+
+/* The unsigned ones each by itself: half of a DELIVERY are such. */
+int read_uint_wide(struct reader *r, uint64_t *ret_value)
+{
+        const uint8_t *p = r->at + 1;
+
+        switch (p[-1]) {
+        case MP_UINT8:
+                *ret_value = *p;
+                r->at = p + 1;
+                return 0;
+        case MP_UINT16:
+                *ret_value = mp_get16(p);
+                r->at = p + 2;
+                return 0;
+        case MP_UINT32:
+                *ret_value = mp_get32(p);
+                r->at = p + 4;
+                return 0;
+        case MP_UINT64:
+                *ret_value = mp_get64(p);
+                r->at = p + 8;
+                return 0;
+        default:
+                return read_int(r, ret_value);
+        }
 }
 
 static int read_bytes(struct reader *r, uint8_t first, struct slice *ret_bytes)

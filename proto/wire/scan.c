@@ -75,6 +75,15 @@ static inline __attribute__((always_inline)) bool head_read(
         return ret->bytes + ret->children <= left;
 }
 
+/* Where the uint of 1, 2, 4 or 8 bytes at `p` ends; NULL: behind `end`. As head_read says, but
+ * sooner: DELIVERY and the control frames consist of little else. */
+static inline const uint8_t *uint_end(const uint8_t *p, const uint8_t *end)
+{
+        size_t n = 1 + ((size_t)1 << (*p & 3));
+
+        return n <= (size_t)(end - p) ? p + n : NULL;
+}
+
 /* Walks over `n` values whose containers may nest `depth` deep. Returns where the next one would
  * stand, NULL if they are malformed. */
 static const uint8_t *walk(const uint8_t *p, const uint8_t *end, uint64_t n, unsigned depth)
@@ -94,6 +103,12 @@ static const uint8_t *walk(const uint8_t *p, const uint8_t *end, uint64_t n, uns
                 n--;
                 if (*p <= MP_FIXINT_MAX) {
                         p++;
+                        continue;
+                }
+                if ((*p & ~3) == MP_UINT8) {
+                        p = uint_end(p, end);
+                        if (!p)
+                                return NULL;
                         continue;
                 }
                 if (!head_read(p, end, &head))

@@ -1,7 +1,8 @@
 /* Design note. The input is a packet. Each frame is scanned and decoded as broker and client do it,
  * encoded, and decoded again: the two must be the same message, and from the second time on the
  * bytes must be the same too. Headers and topics are judged on the way, and what each message
- * points at is read, so that the sanitizer sees slices that leave the packet. */
+ * points at is read, so that the sanitizer sees slices that leave the packet. At each frame the
+ * latest run is asked whether it goes on there, and may say nothing else than scan and decoder. */
 #include "proto/base/buf.h"
 #include "proto/wire/headers.h"
 #include "proto/wire/message.h"
@@ -128,18 +129,58 @@ static void check_hot(const struct frame *frame, int general, const struct messa
         }
 }
 
+static bool is_alike(struct slice a, struct slice b)
+{
+        return a.len == b.len && !memcmp(a.data, b.data, a.len);
+}
+
+/* `like` began the latest run, whose prefix is `run`; `run.len` 0: there is none. */
+static void check_run(
+        struct slice run, const struct msg_pub *like, const uint8_t *at, const uint8_t *end)
+{
+        struct slice payload;
+        struct msg_pub pub;
+        struct frame frame;
+        const uint8_t *behind = at;
+
+        if (!run.len)
+                return;
+        bool goes_on = message_run_next(run, at, end, &payload);
+        bool is_pub = at < end && scan_frame(&behind, end, &frame) == 0 && frame.type == WIRE_PUB &&
+                      message_decode_pub(&frame, &pub) == 0;
+        /* It never says yes where they say no, and always where they find the same prefix. */
+        must(is_pub || !goes_on);
+        if (is_pub)
+                must(goes_on == is_alike(run, message_run_prefix(&frame, &pub)));
+        if (!goes_on)
+                return;
+        must(payload.data == pub.payload.data && payload.len == pub.payload.len);
+        must(payload.data + payload.len == behind && pub.n_fds == like->n_fds);
+        must(is_alike(pub.topic, like->topic) && is_alike(pub.headers, like->headers));
+        must(pub.n_headers == like->n_headers);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         const uint8_t *at = data, *end = data + size, *before = at;
+        struct slice run = {0};
+        struct msg_pub like = {0};
         struct frame frame;
         struct message m;
 
-        for (; at < end && scan_frame(&at, end, &frame) == 0; before = at) {
+        for (;; before = at) {
+                check_run(run, &like, at, end);
+                if (at >= end || scan_frame(&at, end, &frame) != 0)
+                        break;
                 must(frame.data == before && frame.data + frame.len == at);
                 must(frame.len <= WIRE_FRAME_BYTES && frame.body > frame.data && frame.body <= at);
                 int r = message_decode(&frame, &m);
                 must(r >= 0 && r <= MESSAGE_E_IGNORE);
                 check_hot(&frame, r, &m);
+                if (r == 0 && m.type == WIRE_PUB && message_run_prefix(&frame, &m.pub).len) {
+                        run = message_run_prefix(&frame, &m.pub);
+                        like = m.pub;
+                }
                 if (r == MESSAGE_E_UNSUPPORTED)
                         touch(m.sub.unknown);
                 /* A frame without minimal encodings may be within its limit and not fit when

@@ -62,6 +62,7 @@ static void greet(struct house *h, struct message welcome)
         if (!h->f.link || h->f.b->link || !fake_next(&h->f, &m))
                 return;
         CHECK_EQ(m.type, WIRE_HELLO);
+        CHECK_EQ(link_allow_fds(h->f.link, true), 0);
         fake_say(&h->f, welcome);
         fake_send(&h->f);
 }

@@ -212,7 +212,10 @@ void handle_lose(struct baton *b, int error, unsigned code, const char *format, 
         b->loss_code = code;
         b->link = link_free(b->link);
         b->dgram = dgram_free(b->dgram);
-        if (stay_lose(b, error, code))
+        bool stays = stay_lose(b, error, code);
+        if (!b->out.sealed)
+                out_drop(&b->out);
+        if (stays)
                 return;
         b->loss = error;
         struct verdict v = {-ENOTCONN, code, b->loss_text};

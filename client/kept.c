@@ -253,8 +253,10 @@ static struct op *reclaim_op(struct baton *b, struct salvage *s)
         if (!(s->ingress.flags & WIRE_INGRESS_CONFIRM))
                 return NULL;
         struct op *op = ops_find(b, s->ingress.id++);
-        if (op)
+        if (op) {
                 op_stop(b, op);
+                list_remove(&op->item.link);
+        }
         return op;
 }
 
@@ -297,6 +299,8 @@ uint64_t kept_salvage(struct baton *b)
                 else if (f.type == WIRE_PUB && s.is_publication)
                         salvage_pub(b, &s, &f);
                 s.is_publication = f.type != WIRE_REQUEST && f.type != WIRE_REPLY;
+                if (!s.is_publication)
+                        s.ingress = (struct msg_ingress){.id = 0}; /* they end what was in force */
         }
         return s.n;
 }

@@ -118,6 +118,12 @@ void out_reset(struct out *o)
                 refill(o);
 }
 
+void out_drop(struct out *o)
+{
+        buf_clear(&o->tail);
+        out_reset(o);
+}
+
 /* The broker reads no more; it may have said why. */
 static int give_up(struct baton *b)
 {
@@ -125,9 +131,10 @@ static int give_up(struct baton *b)
 
         o->broken = true;
         o->blocked = false;
-        buf_clear(&o->tail);
-        out_reset(o);
         in_read_out(b);
+        /* The end, when it comes, may find something in there to keep. */
+        if (!b->link || !b->stay)
+                out_drop(o);
         return handle_check(b);
 }
 
@@ -265,8 +272,7 @@ void out_forget_parked(struct baton *b)
 {
         struct out *o = &b->out;
 
-        buf_clear(&o->tail);
-        out_reset(o);
+        out_drop(o);
         /* Half a packet is on its way, and the other half is not ours to send. */
         if (link_is_unsent(b->link))
                 o->broken = true;

@@ -47,8 +47,8 @@ struct out {
         uint64_t window;    /* publication bytes that may still be sent */
 
         /* What the broker has taken of what nobody confirms: CREDIT tells it in bytes. */
-        uint64_t n_posts;    /* put */
         uint64_t n_certain;  /* taken; more may have been */
+        uint64_t n_posts;    /* put. Not beside `window`: gcc would update both by a slow detour */
         uint64_t credited;   /* bytes, in all */
         uint64_t mark_bytes; /* when so many are credited, */
         uint64_t mark_posts; /* so many were taken */
@@ -160,12 +160,18 @@ BT_MUST int post_put(struct baton *b, const struct post *p);
 BT_MUST int post_frame(struct baton *b, struct post *p);
 BT_MUST int post_with_fds(struct baton *b, const struct post *p);
 
+/* post_take_back gives back what post_put took of the accounts. */
+void post_take_back(struct baton *b, const struct post *p);
+
 /* post_copy_fds duplicates a publication's descriptors. Returns 0 · -EINVAL · -EACCES · -ENOMEM ·
  * -errno. */
 BT_MUST int post_copy_fds(struct baton *b, const struct post *p, struct fdset **ret_set);
 
 /* out_reset starts the next packet, with what stands in the tail. */
 void out_reset(struct out *out);
+
+/* out_drop throws away what is there. */
+void out_drop(struct out *out);
 
 /* out_note_credit: the broker has taken publications of so many bytes. */
 void out_note_credit(struct baton *b, uint64_t bytes);

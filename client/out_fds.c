@@ -136,7 +136,7 @@ int post_with_fds(struct baton *b, const struct post *p)
         r = send_sealed(b, p, fds, n);
         o->sealed = o->blocked = false;
         if (r < 0)
-                o->window += p->cost;
+                post_take_back(b, p);
         else if (p->op)
                 op_start(b, p->op);
         if (r == -EAGAIN || (b->link && link_is_unsent(b->link)))

@@ -228,6 +228,12 @@ int post_put(struct baton *b, const struct post *p)
         return 0;
 }
 
+void post_take_back(struct baton *b, const struct post *p)
+{
+        b->out.window += p->cost;
+        b->out.n_posts -= p->head == WIRE_INGRESS && !p->op;
+}
+
 /* ---------------------------------------------------------------- the whole */
 
 static inline int put_frame(struct baton *b, struct post *p)

@@ -89,7 +89,8 @@ static int publish(
         return post_publication(b, &post);
 }
 
-static int publish_slowly(struct baton *b, const char *topic, const void *payload, size_t len)
+static __attribute__((noinline)) int publish_slowly(
+        struct baton *b, const char *topic, const void *payload, size_t len)
 {
         struct baton_publication p = {.topic = topic, .payload = payload, .payload_len = len};
 

@@ -49,8 +49,10 @@ void subs_clear(struct baton *b)
 {
         b->last_sub = NULL;
         for (struct map_node *node; (node = map_any(&b->subs));) {
+                struct sub *s = container_of(node, struct sub, node);
                 map_remove(&b->subs, node);
-                free(container_of(node, struct sub, node));
+                list_remove(&s->order);
+                free(s);
         }
 }
 

@@ -1,0 +1,419 @@
+/* Publications while the broker is away, and those that last. */
+#include "client/fake_house.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void done(baton *b, int result, const char *text, void *arg)
+{
+        struct house *h = arg;
+
+        (void)b;
+        note(&h->notes, "done %d;", result);
+        snprintf(h->text, sizeof(h->text), "%s", text);
+}
+
+static void begin(struct house *h, size_t keep_bytes)
+{
+        house_open(h);
+        house_enter(h);
+        house_stay(h, keep_bytes);
+        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
+        house_meet(h);
+        house_await(h, "READY;");
+}
+
+static void lose(struct house *h, const char *notes)
+{
+        house_leave(h);
+        house_await(h, notes);
+}
+
+static void come_back(struct house *h)
+{
+        h->instance++;
+        house_enter(h);
+        house_meet(h);
+}
+
+static void publish(struct house *h, const char *payload)
+{
+        CHECK_EQ(baton_publish(h->f.b, "t", payload, strlen(payload)), 0);
+}
+
+static void expect(struct house *h, const char *payload)
+{
+        CHECK(slice_is(fake_expect(&h->f, WIRE_PUB).pub.payload, payload));
+}
+
+TEST(what_is_published_while_away_is_sent_first_and_in_order)
+{
+        struct baton_header header = {.key = "k", .kind = BATON_UINT, .value.u = 7};
+        struct baton_publication p = {
+                .topic = "with.header",
+                .payload = "2",
+                .payload_len = 1,
+                .headers = &header,
+                .n_headers = 1,
+                .flags = BATON_NO_ECHO,
+        };
+        struct house h;
+
+        begin(&h, 10000);
+        (void)fake_subscribe(&h.f, "a", note_message, &h.notes);
+        lose(&h, "LOST;");
+        publish(&h, "1");
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        publish(&h, "3");
+        CHECK_EQ(baton_flush(h.f.b, 0), -ENOTCONN);
+        come_back(&h);
+        publish(&h, "4");
+        (void)fake_expect(&h.f, WIRE_SUB);
+        expect(&h, "1");
+        struct message m = fake_expect(&h.f, WIRE_INGRESS);
+        CHECK_EQ(m.ingress.flags, WIRE_INGRESS_CONFIRM | WIRE_INGRESS_NO_ECHO);
+        uint64_t id = m.ingress.id;
+        m = fake_expect(&h.f, WIRE_PUB);
+        CHECK(slice_is(m.pub.topic, "with.header"));
+        CHECK_EQ(m.pub.n_headers, 1);
+        (void)fake_expect(&h.f, WIRE_INGRESS);
+        expect(&h, "3");
+        expect(&h, "4");
+        fake_say(&h.f, fake_ok(id - 1, 0, 1));
+        fake_say(&h.f, fake_ok(id, 5, 1));
+        fake_send(&h.f);
+        house_await(&h, "BACK other;done 5;READY other;");
+        house_close(&h);
+}
+
+TEST(more_than_the_limit_is_refused_and_what_is_kept_stays)
+{
+        char payload[300] = "";
+        struct house h;
+        int n = 0, r;
+
+        begin(&h, 2000);
+        lose(&h, "LOST;");
+        while ((r = baton_publish(h.f.b, "t", payload, sizeof(payload))) == 0)
+                n++;
+        CHECK_EQ(r, -ENOBUFS);
+        CHECK(strstr(baton_error(h.f.b), "(keep_bytes 2000)"));
+        CHECK(n >= 4 && n <= 6);
+        come_back(&h);
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), n);
+        house_await(&h, "BACK other;READY other;");
+        CHECK_EQ(baton_publish(h.f.b, "t", payload, sizeof(payload)), 0);
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
+        house_close(&h);
+}
+
+TEST(what_was_gathered_and_not_sent_is_kept_too)
+{
+        struct baton_publication p = {.topic = "t", .payload = "2", .payload_len = 1};
+        struct house h;
+
+        begin(&h, 10000);
+        baton_cork(h.f.b);
+        publish(&h, "1");
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, done, &h, NULL), 0);
+        publish(&h, "3");
+        /* Its end is found before anything is sent. */
+        house_leave(&h);
+        handle_lose(h.f.b, -ENOTCONN, 0, "cut");
+        CHECK_EQ(baton_uncork(h.f.b), 0);
+        house_await(&h, "LOST;done -107;");
+        come_back(&h);
+        expect(&h, "1");
+        uint64_t id = fake_expect(&h.f, WIRE_INGRESS).ingress.id;
+        expect(&h, "2");
+        (void)fake_expect(&h.f, WIRE_INGRESS);
+        expect(&h, "3");
+        fake_say(&h.f, fake_ok(id, 1, 1));
+        fake_send(&h.f);
+        house_await(&h, "BACK other;READY other;done 1;");
+        house_close(&h);
+}
+
+TEST(what_was_given_to_a_full_socket_is_uncertain_and_the_rest_is_kept)
+{
+        static const char big[30000];
+        struct house h;
+        uint64_t sent;
+        int n = 0;
+
+        begin(&h, 1 << 20);
+        while (baton_publish(h.f.b, "t", big, sizeof(big)) == 0)
+                n++;
+        CHECK(n > 5);
+        sent = h.f.b->out.n_posts;
+        house_leave(&h);
+        while (!baton_is_away(h.f.b))
+                house_turn(&h, house_welcome(&h));
+        CHECK_EQ(sent, n);
+        come_back(&h);
+        int again = (int)fake_skip(&h.f, WIRE_PUB);
+        CHECK(again >= 1 && again < n);
+        char want[64];
+        snprintf(want, sizeof(want), "LOST uncertain %d;BACK other;READY other;", n - again);
+        house_await(&h, want);
+        house_close(&h);
+}
+
+TEST(what_is_too_old_when_the_broker_is_back_is_not_sent)
+{
+        struct baton_publication p = {.topic = "t", .ttl_ms = 1}, q = {.topic = "t"};
+        struct message m;
+        struct house h;
+
+        q.ttl_ms = 1000000;
+        begin(&h, 10000);
+        lose(&h, "LOST;");
+        CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        CHECK_EQ(baton_publish_with(h.f.b, &q), 0);
+        CHECK_EQ(poll(NULL, 0, 2), 0);
+        come_back(&h);
+        m = fake_expect(&h.f, WIRE_INGRESS);
+        CHECK(m.ingress.ttl_ms > 0 && m.ingress.ttl_ms < 1000000);
+        (void)fake_expect(&h.f, WIRE_PUB);
+        CHECK(!fake_next(&h.f, &m));
+        house_await(&h, "BACK other;done -110;READY other dropped 1;");
+        house_close(&h);
+}
+
+TEST(what_is_kept_waits_for_window_and_what_comes_later_waits_behind)
+{
+        static const char big[40000];
+        struct message narrow;
+        struct house h;
+
+        begin(&h, 1 << 20);
+        lose(&h, "LOST;");
+        for (int i = 0; i < 3; i++)
+                CHECK_EQ(baton_publish(h.f.b, "t", big, sizeof(big)), 0);
+        narrow = house_welcome(&h);
+        narrow.welcome.window = 50000;
+        house_enter(&h);
+        while (!baton_is_connected(h.f.b))
+                house_turn(&h, narrow);
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
+        publish(&h, "later");
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 0);
+        CHECK_EQ(baton_flush(h.f.b, 0), -EAGAIN);
+        for (int i = 0; i < 2; i++) {
+                fake_refund(&h.f);
+                house_turn(&h, narrow);
+                CHECK_EQ(fake_expect(&h.f, WIRE_PUB).pub.payload.len, sizeof(big));
+        }
+        fake_refund(&h.f);
+        house_await(&h, "BACK;READY;");
+        expect(&h, "later");
+        house_close(&h);
+}
+
+TEST(a_large_payload_is_kept_whole)
+{
+        static char large[200000];
+        struct message m;
+        struct house h;
+        size_t got = 0;
+
+        for (size_t i = 0; i < sizeof(large); i++)
+                large[i] = (char)(i * 7);
+        begin(&h, 1 << 20);
+        lose(&h, "LOST;");
+        CHECK_EQ(baton_publish(h.f.b, "t", large, sizeof(large)), 0);
+        publish(&h, "behind");
+        come_back(&h);
+        (void)fake_expect(&h.f, WIRE_BEGIN);
+        while (got < sizeof(large)) {
+                if (!fake_next(&h.f, &m)) {
+                        house_turn(&h, house_welcome(&h));
+                        continue;
+                }
+                CHECK_EQ(m.type, WIRE_CHUNK);
+                CHECK_BYTES(m.chunk.data, large + got, m.chunk.len);
+                got += m.chunk.len;
+        }
+        (void)fake_expect(&h.f, WIRE_END);
+        house_await(&h, "BACK other;READY other;");
+        expect(&h, "behind");
+        house_close(&h);
+}
+
+TEST(descriptors_are_kept_though_their_owner_closes_them)
+{
+        struct house h;
+        int fds[2];
+
+        begin(&h, 1 << 20);
+        CHECK_EQ(pipe(fds), 0);
+        lose(&h, "LOST;");
+        struct baton_publication p = {.topic = "t", .fds = &fds[0], .n_fds = 1};
+        CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
+        close(fds[0]);
+        CHECK_EQ(write(fds[1], "x", 1), 1);
+        close(fds[1]);
+        come_back(&h);
+        CHECK_EQ(fake_expect(&h.f, WIRE_PUB).pub.n_fds, 1);
+        char byte = 0;
+        CHECK_EQ(read(fdset_fds(h.f.fds)[0], &byte, 1), 1);
+        CHECK_EQ(byte, 'x');
+        house_close(&h);
+}
+
+TEST(closing_waits_for_the_broker_and_freeing_tells_what_is_lost)
+{
+        struct baton_publication p = {.topic = "t"};
+        struct house h;
+
+        begin(&h, 10000);
+        lose(&h, "LOST;");
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        CHECK_EQ(baton_close(h.f.b, 5), -ETIMEDOUT);
+        CHECK_STR(h.notes.text, "done -107;");
+        CHECK(!baton_is_away(h.f.b));
+        h.notes = (struct notes){.len = 0};
+        house_enter(&h);
+        CHECK_EQ(baton_connect_start(h.f.b, h.address, -1, NULL, NULL), 0);
+        house_await(&h, "READY;");
+        lose(&h, "LOST;");
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        h.f.b = baton_free(h.f.b);
+        CHECK_STR(h.notes.text, "done -107;");
+        house_close(&h);
+}
+
+TEST(a_wait_for_a_confirm_that_times_out_takes_it_back)
+{
+        struct baton_publication p = {.topic = "t"};
+        struct message m;
+        struct house h;
+
+        begin(&h, 10000);
+        lose(&h, "LOST;");
+        CHECK_EQ(baton_publish_wait(h.f.b, &p, 5), -ETIMEDOUT);
+        come_back(&h);
+        CHECK(!fake_next(&h.f, &m));
+        house_close(&h);
+}
+
+/* ---------------------------------------------------------------- what lasts */
+
+static void retain(struct house *h, const char *topic, const char *payload)
+{
+        struct baton_publication p = {
+                .topic = topic,
+                .payload = payload,
+                .payload_len = strlen(payload),
+                .flags = BATON_RETAIN,
+        };
+
+        CHECK_EQ(baton_publish_with(h->f.b, &p), 0);
+}
+
+static uint64_t expect_lasting(struct house *h, uint64_t flag, const char *topic, const char *text)
+{
+        struct message m = fake_expect(&h->f, WIRE_INGRESS);
+
+        CHECK_EQ(m.ingress.flags, flag | WIRE_INGRESS_CONFIRM);
+        uint64_t id = m.ingress.id;
+        m = fake_expect(&h->f, WIRE_PUB);
+        CHECK(slice_is(m.pub.topic, topic));
+        CHECK(slice_is(m.pub.payload, text));
+        return id;
+}
+
+TEST(another_instance_is_told_retained_values_and_will_and_the_same_one_only_the_will)
+{
+        struct baton_publication will = {
+                .topic = "w", .payload = "bye", .payload_len = 3, .flags = BATON_WILL};
+        struct message m;
+        struct house h;
+
+        begin(&h, 0);
+        retain(&h, "a", "old");
+        retain(&h, "b", "1");
+        retain(&h, "a", "new");
+        retain(&h, "c", "x");
+        retain(&h, "c", ""); /* cleared */
+        CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
+        CHECK_EQ(baton_flush(h.f.b, 0), 0);
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 6);
+        lose(&h, "LOST uncertain 6;");
+        come_back(&h);
+        uint64_t id = expect_lasting(&h, WIRE_INGRESS_RETAIN, "b", "1");
+        m = fake_expect(&h.f, WIRE_PUB); /* under the same INGRESS */
+        CHECK(slice_is(m.pub.topic, "a"));
+        CHECK(slice_is(m.pub.payload, "new"));
+        CHECK_EQ(expect_lasting(&h, WIRE_INGRESS_WILL, "w", "bye"), id + 2);
+        CHECK(!fake_next(&h.f, &m));
+        fake_say(&h.f, fake_ok(id, 0, 1));
+        fake_say(&h.f, fake_err(id + 1, WIRE_CODE_LIMIT, "too many"));
+        fake_say(&h.f, fake_ok(id + 2, 0, 1));
+        fake_send(&h.f);
+        house_await(&h, "BACK other;DENIED a -122;READY other;");
+
+        lose(&h, "LOST;");
+        house_enter(&h);
+        house_meet(&h);
+        id = expect_lasting(&h, WIRE_INGRESS_WILL, "w", "bye");
+        CHECK(!fake_next(&h.f, &m));
+        /* Lost again before it was answered: once more, and only once. */
+        lose(&h, "BACK;LOST;");
+        house_enter(&h);
+        house_meet(&h);
+        id = expect_lasting(&h, WIRE_INGRESS_WILL, "w", "bye");
+        CHECK(!fake_next(&h.f, &m));
+        fake_say(&h.f, fake_ok(id, 0, 1));
+        fake_send(&h.f);
+        house_await(&h, "BACK;READY;");
+        house_close(&h);
+}
+
+TEST(a_will_that_was_cleared_is_not_restored)
+{
+        struct baton_publication will = {.topic = "w", .flags = BATON_WILL};
+        struct message m;
+        struct house h;
+
+        begin(&h, 0);
+        CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
+        will.topic = "";
+        CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
+        lose(&h, "LOST uncertain 2;");
+        come_back(&h);
+        CHECK(!fake_next(&h.f, &m));
+        house_close(&h);
+}
+
+TEST(more_retained_values_than_may_be_kept_are_told_to_the_log)
+{
+        static char large[3 << 20];
+        struct house h;
+
+        begin(&h, 0);
+        baton_set_log(h.f.b, note_log, &h.notes);
+        baton_set_nonblocking(h.f.b, true);
+        struct baton_publication p = {.topic = "a",
+                .payload = large,
+                .payload_len = sizeof(large),
+                .flags = BATON_RETAIN};
+        CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
+        while (h.f.b->large.state != LARGE_NONE) {
+                (void)fake_skip(&h.f, WIRE_CHUNK);
+                fake_refund(&h.f);
+                CHECK_EQ(baton_process(h.f.b), 0);
+        }
+        p.topic = "b";
+        CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
+        CHECK(strstr(h.notes.text, "is not restored"));
+        h.notes = (struct notes){.len = 0};
+        house_close(&h);
+}

@@ -21,6 +21,6 @@ int main()
         s.max_fds = 1;
         bool ok = baton_publish_with(b, &p) == -ENOTCONN &&
                   baton_subscribe(b, "a.>", &s, on_message, nullptr, nullptr) == -ENOTCONN &&
-                  std::strcmp(baton_error(b), "not connected") == 0;
+                  std::strcmp(baton_error(b), "not connected: baton_connect comes first") == 0;
         return baton_free(b) == nullptr && ok ? 0 : 1;
 }

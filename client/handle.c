@@ -151,9 +151,34 @@ int handle_fail_code(struct baton *b, int error, unsigned code, const char *text
         return error;
 }
 
+int handle_fail_here(struct baton *b, int error, const char *format, ...)
+{
+        char why[HANDLE_TEXT_BYTES - sizeof(b->facts.address) - 2];
+        va_list args;
+
+        va_start(args, format);
+        vsnprintf(why, sizeof(why), format, args);
+        va_end(args);
+        return handle_fail(b, error, "%s: %s", b->facts.address, why);
+}
+
+int handle_fail_op(struct baton *b, const struct waiter *w)
+{
+        /* A loss names the address itself. */
+        bool has_address = w->result == -ENOTCONN || !b->facts.address[0];
+
+        if (has_address)
+                return handle_fail_code(b, w->result, w->code, w->text);
+        (void)handle_fail_here(b, w->result, "%s", w->text);
+        b->code = w->code;
+        return w->result;
+}
+
 static int fail_unconnected(struct baton *b)
 {
-        const char *why = b->loss_text[0] ? b->loss_text : b->join ? "connecting" : "not connected";
+        const char *why = b->loss_text[0] ? b->loss_text
+                          : b->join       ? "still connecting"
+                                          : "not connected: baton_connect comes first";
 
         if (!b->stay || !b->join || !b->loss_text[0])
                 return handle_fail_code(b, -ENOTCONN, b->loss_code, why);
@@ -164,7 +189,7 @@ static int fail_unconnected(struct baton *b)
 
 int handle_check_publishing(struct baton *b)
 {
-        return b->stay && !b->link && b->join && b->stay->options.keep_bytes ? 0 : handle_check(b);
+        return kept_is_taking(b) ? 0 : handle_check(b);
 }
 
 int handle_check_subscribing(struct baton *b)
@@ -175,7 +200,8 @@ int handle_check_subscribing(struct baton *b)
 int handle_check(struct baton *b)
 {
         if (bt_unlikely(b->dgram))
-                return handle_fail(b, -EOPNOTSUPP, "dgram: publishing only");
+                return handle_fail(b, -EOPNOTSUPP,
+                        "%s: publishing only: no answer comes back over dgram:", b->facts.address);
         if (bt_unlikely(!b->link))
                 return fail_unconnected(b);
         if (bt_unlikely(b->leaving))

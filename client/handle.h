@@ -103,6 +103,11 @@ BT_MUST int handle_adopt_link(baton *b, struct link *link, const char *address, 
 int handle_fail(struct baton *b, int error, const char *format, ...) BT_PRINTF(3, 4);
 int handle_fail_code(struct baton *b, int error, unsigned code, const char *text);
 
+/* handle_fail_here does so with the address of the broker before it. handle_fail_op: as the broker
+ * said to a call that waited. */
+int handle_fail_here(struct baton *b, int error, const char *format, ...) BT_PRINTF(3, 4);
+int handle_fail_op(struct baton *b, const struct waiter *w);
+
 /* handle_check: connected, or -ENOTCONN with the reason. handle_check_publishing: or it may be kept
  * until it is; handle_check_subscribing: or subscriptions are made when it is. */
 BT_MUST int handle_check(struct baton *b);

@@ -90,6 +90,11 @@ bool kept_is_empty(const struct baton *b)
         return !b->stay || list_is_empty(&b->stay->kept);
 }
 
+bool kept_is_taking(const struct baton *b)
+{
+        return b->stay && !b->link && b->join && b->stay->options.keep_bytes;
+}
+
 static void unlink_kept(struct baton *b, struct kept *k)
 {
         list_remove(&k->link);
@@ -145,7 +150,9 @@ static int add(struct baton *b, const struct post *p)
         if (s->kept_bytes + kept_size(k) > s->options.keep_bytes) {
                 kept_free(k);
                 return handle_fail(b, -ENOBUFS,
-                        "%zu bytes are kept already until the broker is back (keep_bytes %zu)",
+                        "%zu bytes are kept already until the broker is back, and more than %zu "
+                        "must not be "
+                        "(keep_bytes)",
                         s->kept_bytes, s->options.keep_bytes);
         }
         kept_push(b, k, p->op);
@@ -233,9 +240,9 @@ int kept_before(struct baton *b, struct post *p)
 
 int kept_instead(struct baton *b, struct post *p, int error)
 {
-        bool is_away = b->stay && !b->link && b->join;
+        bool keeps = error == -ENOTCONN && kept_is_taking(b) && p->head == WIRE_INGRESS;
 
-        return error == -ENOTCONN && is_away && p->head == WIRE_INGRESS ? add(b, p) : error;
+        return keeps ? add(b, p) : error;
 }
 
 /* ---------------------------------------------------------------- what was not sent */

@@ -49,6 +49,9 @@ uint64_t kept_salvage(struct baton *b);
 /* kept_forget drops one that nobody waits for any more. kept_end_all ends all. */
 void kept_forget(struct baton *b, struct kept *k);
 void kept_end_all(struct baton *b, const struct verdict *v);
+
+/* kept_is_taking: the handle is away, and publications are kept. */
+bool kept_is_taking(const struct baton *b);
 bool kept_is_empty(const struct baton *b);
 
 /* kept_remember notes what a publication that was sent makes last: a retained value, a will.

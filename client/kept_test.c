@@ -102,7 +102,7 @@ TEST(more_than_the_limit_is_refused_and_what_is_kept_stays)
         while ((r = baton_publish(h.f.b, "t", payload, sizeof(payload))) == 0)
                 n++;
         CHECK_EQ(r, -ENOBUFS);
-        CHECK(strstr(baton_error(h.f.b), "(keep_bytes 2000)"));
+        CHECK(strstr(baton_error(h.f.b), "more than 2000 must not be (keep_bytes)"));
         CHECK(n >= 4 && n <= 6);
         come_back(&h);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), n);
@@ -137,6 +137,24 @@ TEST(what_was_gathered_and_not_sent_is_kept_too)
         fake_say(&h.f, fake_ok(id, 1, 1));
         fake_send(&h.f);
         house_await(&h, "BACK other;READY other;done 1;");
+        house_close(&h);
+}
+
+TEST(the_publication_that_finds_the_loss_is_kept_once)
+{
+        struct house h;
+
+        begin(&h, 10000);
+        house_leave(&h);
+        publish(&h, "1");
+        CHECK(baton_is_away(h.f.b));
+        publish(&h, "2");
+        come_back(&h);
+        expect(&h, "1");
+        expect(&h, "2");
+        struct message m;
+        CHECK(!fake_next(&h.f, &m));
+        house_await(&h, "LOST;BACK other;READY other;");
         house_close(&h);
 }
 

@@ -41,7 +41,7 @@ bool large_may_place(const struct baton *b)
 
 int large_refuse_size(struct baton *b, uint64_t bytes)
 {
-        return handle_fail(b, -EMSGSIZE,
+        return handle_fail_here(b, -EMSGSIZE,
                 "payload of %" PRIu64 " bytes: %" PRIu64 " are the limit (payload_bytes)", bytes,
                 b->facts.payload_bytes);
 }
@@ -132,12 +132,14 @@ int large_clear(struct baton *b, uint64_t deadline_ns)
         if (r < 0)
                 return r;
         if (b->large.open)
-                return handle_fail(b, -EBUSY, "between baton_begin and baton_end");
+                return handle_fail(
+                        b, -EBUSY, "between baton_begin and baton_end: end it, or baton_abandon");
         if (!b->nonblocking)
                 return large_drain(b, deadline_ns);
         if ((r = out_push(b)) < 0)
                 return r;
-        return large_is_due(b) ? handle_fail(b, -EAGAIN, "a large payload is still being sent") : 0;
+        return large_is_due(b) ? handle_fail_here(b, -EAGAIN, "a large payload is still being sent")
+                               : 0;
 }
 
 /* ---------------------------------------------------------------- beginning and ending */

@@ -29,7 +29,7 @@ TEST(nothing_else_is_published_until_it_is_sent)
         CHECK_EQ(baton_publish(f.b, "t", bytes, BIG), 0);
         free(bytes);
         CHECK_EQ(baton_publish(f.b, "t", "x", 1), -EAGAIN);
-        CHECK_STR(baton_error(f.b), "a large payload is still being sent");
+        CHECK_STR(baton_error(f.b), "@fake: a large payload is still being sent");
         CHECK_EQ(baton_reply(f.b, 5, "x", 1), -EAGAIN);
         CHECK_EQ(baton_flush(f.b, 0), -EAGAIN);
         CHECK_EQ(baton_events(f.b), POLLIN | POLLOUT);

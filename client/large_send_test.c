@@ -261,7 +261,7 @@ TEST(the_largest_is_refused_by_the_name_of_the_limit_and_its_value)
         /* It is not looked at. */
         CHECK_EQ(baton_publish(f.b, "t", &byte, (size_t)FAKE_LARGEST + 1), -EMSGSIZE);
         CHECK_STR(baton_error(f.b),
-                "payload of 1073741825 bytes: 1073741824 are the limit (payload_bytes)");
+                "@fake: payload of 1073741825 bytes: 1073741824 are the limit (payload_bytes)");
         CHECK_EQ(baton_publish(f.b, "t", &byte, SIZE_MAX), -EMSGSIZE);
         fake_close(&f);
         struct message welcome = fake_welcome_large(FAKE_WINDOW, WIRE_FEATURE_MEMFD);

@@ -57,7 +57,9 @@ int ops_new(struct baton *b, enum op_kind kind, struct op **ret_op)
         struct op *op;
 
         if (b->ops.n >= CLIENT_PENDING)
-                return handle_fail(b, -ENOBUFS, "%d answers are awaited already: dispatch first",
+                return handle_fail(b, -ENOBUFS,
+                        "%d answers are awaited already: dispatch, by baton_wait or baton_process, "
+                        "first",
                         CLIENT_PENDING);
         if (make_table(&b->ops.by_id) < 0 || !(op = allocate(&b->ops)))
                 return handle_fail(b, -ENOMEM, "out of memory");

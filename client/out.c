@@ -85,7 +85,10 @@ int out_topic(struct baton *b, const char *topic)
 
         if (!t->head_len || t->len != len || memcmp(topic_text(t), topic, len) != 0) {
                 if (!topic_is_valid(topic, len))
-                        return handle_fail(b, -EINVAL, "%.80s: not a topic", topic);
+                        return handle_fail(b, -EINVAL,
+                                "%.80s: not a topic (tokens with dots between them, at most 255 "
+                                "bytes)",
+                                topic);
                 memcpy(t->bytes + TOPIC_HEAD_BYTES, topic, len + 1);
                 t->len = (uint16_t)len;
                 set_head(t);
@@ -242,10 +245,13 @@ int out_leave(struct baton *b)
         if (o->cork || !o->len)
                 return 0;
         /* In a burst the clock need not be asked: it goes on until the buffer was emptied. */
-        if (!o->is_gathering && !is_burst(o))
-                return out_kick(b);
-        o->is_gathering = true;
-        return 0;
+        if (o->is_gathering || is_burst(o)) {
+                o->is_gathering = true;
+                return 0;
+        }
+        int r = out_kick(b);
+        /* What was in the buffer when the connection was lost is kept: this too. */
+        return r == -ENOTCONN && kept_is_taking(b) ? 0 : r;
 }
 
 bool out_send_parked(struct baton *b)

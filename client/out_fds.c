@@ -28,7 +28,7 @@ static int empty_buffer(struct baton *b, const struct post *p)
                 if (r < 0 || (r = out_push(b)) < 0 || !b->out.len)
                         return r;
                 if (b->nonblocking)
-                        return handle_fail(b, -EAGAIN, "the socket is full");
+                        return handle_fail_here(b, -EAGAIN, "the socket is full");
                 if ((r = handle_await(b, p->deadline_ns, false)) < 0)
                         return r;
         }
@@ -51,7 +51,7 @@ static int make_file(struct baton *b, const struct post *p, int *ret_fd)
         /* Who tries again and again should not copy each time. */
         if (b->nonblocking && link_wait(b->link, POLLOUT, 0) == LINK_E_AGAIN) {
                 out_note_full(&b->out);
-                return handle_fail(b, -EAGAIN, "the socket is full");
+                return handle_fail_here(b, -EAGAIN, "the socket is full");
         }
         if ((r = memfile_new(&fd)) == 0)
                 r = write_file(fd, p);
@@ -78,10 +78,12 @@ static int send_sealed(struct baton *b, const struct post *p, const int *fds, si
                 case LINK_E_AGAIN:
                         break;
                 case LINK_E_IN_FLIGHT:
-                        return handle_fail(
-                                b, -EDQUOT, "too many descriptors of this user are under way");
+                        return handle_fail(b, -EDQUOT,
+                                "too many descriptors of this user are under way in sockets "
+                                "(RLIMIT_NOFILE): try "
+                                "again when others were received");
                 case LINK_E_REFUSED:
-                        return handle_fail(b, -EACCES, "the broker takes no descriptors");
+                        return handle_fail_here(b, -EACCES, "the broker takes no descriptors");
                 case LINK_E_EXHAUSTED:
                         return handle_fail(b, -ENOMEM, "out of memory");
                 case LINK_E_GONE:
@@ -93,7 +95,7 @@ static int send_sealed(struct baton *b, const struct post *p, const int *fds, si
                                 strerror(r < 0 ? -r : EMSGSIZE));
                 }
                 if (b->nonblocking)
-                        return handle_fail(b, -EAGAIN, "the socket is full");
+                        return handle_fail_here(b, -EAGAIN, "the socket is full");
                 out_note_full(o);
                 if ((r = handle_await(b, p->deadline_ns, false)) < 0)
                         return r;
@@ -107,9 +109,10 @@ static int check(struct baton *b, const struct post *p)
         if (r < 0)
                 return r;
         if (p->n_fds > WIRE_FDS)
-                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+                return handle_fail(b, -EINVAL, "%zu descriptors: a message has at most %d",
+                        p->n_fds, WIRE_FDS);
         if (p->n_fds && !(b->facts.rights & WIRE_RIGHT_FDS))
-                return handle_fail(b, -EACCES, "this session may not send descriptors");
+                return handle_fail_here(b, -EACCES, "this session may not send descriptors");
         return 0;
 }
 
@@ -157,9 +160,10 @@ int post_copy_fds(struct baton *b, const struct post *p, struct fdset **ret_set)
         int error = 0;
 
         if (p->n_fds > WIRE_FDS)
-                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+                return handle_fail(b, -EINVAL, "%zu descriptors: a message has at most %d",
+                        p->n_fds, WIRE_FDS);
         if (!(b->facts.rights & WIRE_RIGHT_FDS))
-                return handle_fail(b, -EACCES, "this session may not send descriptors");
+                return handle_fail_here(b, -EACCES, "this session may not send descriptors");
         for (; n < p->n_fds && !error; n++) {
                 if ((fds[n] = fcntl(p->fds[n], F_DUPFD_CLOEXEC, 0)) < 0)
                         error = errno;

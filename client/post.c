@@ -39,7 +39,7 @@ static int refuse_size(struct baton *b, const struct post *p, size_t inline_len)
         if (p->payload_len > most && most != WIRE_FRAME_BYTES)
                 return large_refuse_size(b, p->payload_len);
         if (inline_len > WIRE_FRAME_BYTES && most <= WIRE_FRAME_BYTES)
-                return handle_fail(b, -EMSGSIZE,
+                return handle_fail_here(b, -EMSGSIZE,
                         "payload of %zu bytes: with topic and headers %d are the limit "
                         "(frame_bytes)",
                         p->payload_len, WIRE_FRAME_BYTES);
@@ -125,7 +125,8 @@ int post_make_room(struct baton *b, const struct post *p)
                         return 0;
                 }
                 if (b->nonblocking)
-                        return handle_fail(b, -EAGAIN, "%s",
+                        return handle_fail_here(b, -EAGAIN,
+                                "%s: publish again after the next baton_process",
                                 p->cost > o->window ? "the broker is behind"
                                                     : "the socket is full");
                 if ((r = handle_await(b, p->deadline_ns, false)) < 0)

@@ -42,7 +42,9 @@ static int set_flags(struct baton *b, struct post *post, uint32_t flags)
         const uint32_t known = BATON_NO_ECHO | BATON_RETAIN | BATON_WILL;
 
         if (flags & ~known)
-                return handle_fail(b, -EINVAL, "flags 0x%x: not for a publication", flags);
+                return handle_fail(b, -EINVAL,
+                        "flags 0x%x: a publication has BATON_NO_ECHO, BATON_RETAIN, BATON_WILL",
+                        flags);
         if ((flags & BATON_NO_ECHO) || b->no_echo)
                 post->flags |= WIRE_INGRESS_NO_ECHO;
         if (flags & BATON_RETAIN)
@@ -67,7 +69,7 @@ int publish_prepare(struct baton *b, const struct baton_publication *p, struct p
         if ((r = set_flags(b, post, p->flags)) < 0)
                 return r;
         if (!p->topic)
-                return handle_fail(b, -EINVAL, "no topic");
+                return handle_fail(b, -EINVAL, "no topic (NULL)");
         bool clears_will = !p->topic[0] && (p->flags & BATON_WILL);
         if ((!clears_will && (r = find_topic(b, p->topic)) < 0) || (r = fill(b, post, p)) < 0)
                 return r;
@@ -224,9 +226,10 @@ int request_post(struct baton *b, const struct baton_publication *p, struct op *
         if (p->flags || p->ttl_ms)
                 return handle_fail(b, -EINVAL, "a request has no flags and no ttl");
         if (p->reply_fds > WIRE_FDS)
-                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+                return handle_fail(b, -EINVAL, "reply_fds %u: a message has at most %d descriptors",
+                        p->reply_fds, WIRE_FDS);
         if (!p->topic)
-                return handle_fail(b, -EINVAL, "no topic");
+                return handle_fail(b, -EINVAL, "no topic (NULL)");
         if ((r = find_topic(b, p->topic)) < 0 || (r = fill(b, &post, p)) < 0)
                 return r;
         set_topic(b, &post);
@@ -245,7 +248,8 @@ static int reply(struct baton *b, uint64_t token, const struct baton_publication
         int r;
 
         if (!token)
-                return handle_fail(b, -ESTALE, "no right to reply to this message");
+                return handle_fail(
+                        b, -ESTALE, "no right to reply: this is no token of a request (0)");
         if ((p->flags & ~(uint32_t)(BATON_MORE | BATON_FAILED)) || p->ttl_ms || p->topic)
                 return handle_fail(b, -EINVAL, "a reply has no topic, no ttl, MORE or FAILED only");
         if ((r = fill(b, &post, p)) < 0)

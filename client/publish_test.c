@@ -117,7 +117,7 @@ TEST(an_unconnected_handle_says_so)
 
         CHECK_EQ(baton_new(&b), 0);
         CHECK_EQ(baton_publish(b, "t", "", 0), -ENOTCONN);
-        CHECK_STR(baton_error(b), "not connected");
+        CHECK_STR(baton_error(b), "not connected: baton_connect comes first");
         CHECK_EQ(baton_process(b), -ENOTCONN);
         CHECK_EQ(baton_wait(b, 0), -ENOTCONN);
         CHECK_EQ(baton_ping(b, 0), -ENOTCONN);
@@ -231,7 +231,7 @@ TEST(publish_wait_returns_the_number_of_receivers_or_why_not)
         fake_say(&f, fake_err(2, WIRE_CODE_LIMIT, "too many"));
         fake_send(&f);
         CHECK_EQ(baton_publish_wait(f.b, &p, 1000), -EDQUOT);
-        CHECK_STR(baton_error(f.b), "too many");
+        CHECK_STR(baton_error(f.b), "@fake: too many");
         CHECK_EQ(baton_code(f.b), WIRE_CODE_LIMIT);
         CHECK_EQ(baton_publish_wait(f.b, &p, 1), -ETIMEDOUT);
         /* An answer that comes too late is ignored. */

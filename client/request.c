@@ -62,7 +62,7 @@ static int request(struct baton *b, const struct baton_publication *p, int timeo
                 request_cancel(b, id);
                 return r;
         }
-        return w.result < 0 ? handle_fail_code(b, w.result, w.code, w.text) : 0;
+        return w.result < 0 ? handle_fail_op(b, &w) : 0;
 }
 
 int baton_request(baton *b, const struct baton_publication *p, int timeout_ms,
@@ -111,7 +111,7 @@ static int cancel(struct baton *b, uint64_t id)
         struct op *op = ops_find(b, id);
 
         if (!op || op->kind != OP_REQUEST || op->waiter)
-                return handle_fail(b, -ENOENT, "no such request");
+                return handle_fail(b, -ENOENT, "no request has this number, or it is over");
         request_cancel(b, id);
         op_end(b, op, &(struct verdict){-ECANCELED, 0, "cancelled"}, false);
         return 0;

@@ -63,15 +63,15 @@ TEST(no_responders_is_told_with_the_brokers_text)
         fake_say(&f, fake_err(1, WIRE_CODE_NO_RESPONDERS, "svc.time: no responders"));
         fake_send(&f);
         CHECK_EQ(baton_request(f.b, &p, 2000, NULL, NULL), -EHOSTUNREACH);
-        CHECK_STR(baton_error(f.b), "svc.time: no responders");
+        CHECK_STR(baton_error(f.b), "@fake: svc.time: no responders");
         fake_say(&f, fake_err(2, WIRE_CODE_RESPONDER_GONE, ""));
         fake_send(&f);
         CHECK_EQ(baton_request(f.b, &p, 2000, NULL, NULL), -EPIPE);
-        CHECK_STR(baton_error(f.b), "RESPONDER_GONE");
+        CHECK_STR(baton_error(f.b), "@fake: RESPONDER_GONE");
         fake_say(&f, fake_err(3, 4242, "bad\x1b[31m"));
         fake_send(&f);
         CHECK_EQ(baton_request(f.b, &p, 2000, NULL, NULL), -EIO);
-        CHECK_STR(baton_error(f.b), "UNKNOWN");
+        CHECK_STR(baton_error(f.b), "@fake: UNKNOWN");
         fake_close(&f);
 }
 

@@ -123,17 +123,22 @@ static int check(struct baton *b, const char *filter, const struct baton_subscri
         size_t group_len = o->group ? strnlen(o->group, WIRE_TOPIC_BYTES + 1) : 0;
 
         if (!filter_is_valid(filter, strnlen(filter, WIRE_TOPIC_BYTES + 1)))
-                return handle_fail(b, -EINVAL, "%.80s: not a filter", filter);
+                return handle_fail(b, -EINVAL,
+                        "%.80s: not a filter (a topic, with * for a token, or > at the end)",
+                        filter);
         if (!fn)
-                return handle_fail(b, -EINVAL, "no callback");
+                return handle_fail(b, -EINVAL, "no callback (NULL)");
         if (o->group && (!topic_is_valid(o->group, group_len) || strchr(o->group, '.')))
-                return handle_fail(b, -EINVAL, "%.80s: not the name of a group", o->group);
+                return handle_fail(b, -EINVAL,
+                        "%.80s: not the name of a group (one token of a topic)", o->group);
         if (o->max_fds > WIRE_FDS)
-                return handle_fail(b, -EINVAL, "at most %d descriptors", WIRE_FDS);
+                return handle_fail(b, -EINVAL, "max_fds %u: a message has at most %d descriptors",
+                        o->max_fds, WIRE_FDS);
         if ((unsigned)o->overflow >= WIRE_OVERFLOW_N_)
-                return handle_fail(b, -EINVAL, "no such overflow policy");
+                return handle_fail(
+                        b, -EINVAL, "overflow %u: no such policy", (unsigned)o->overflow);
         if ((o->ack || o->ack_ms || o->max_deliveries) && !o->group)
-                return handle_fail(b, -EINVAL, "only groups acknowledge");
+                return handle_fail(b, -EINVAL, "ack, ack_ms and max_deliveries are for groups");
         return 0;
 }
 
@@ -299,7 +304,7 @@ static int unsubscribe(struct baton *b, uint32_t sub)
         int r = handle_check_subscribing(b);
 
         if (!subs_find(b, sub))
-                return handle_fail(b, -ENOENT, "no such subscription");
+                return handle_fail(b, -ENOENT, "no subscription has the number %u", sub);
         if (r == 0 && !b->link)
                 end_unasked(b, sub);
         if (r == 0 && b->link) {

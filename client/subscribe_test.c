@@ -13,7 +13,7 @@ TEST(subscribe_waits_for_the_brokers_word)
         fake_say(&f, fake_err(1, WIRE_CODE_REFUSED, "m.>: not for uid 5"));
         fake_send(&f);
         CHECK_EQ(baton_subscribe(f.b, "m.>", NULL, note_message, &notes, &sub), -EACCES);
-        CHECK_STR(baton_error(f.b), "m.>: not for uid 5");
+        CHECK_STR(baton_error(f.b), "@fake: m.>: not for uid 5");
         CHECK_EQ(baton_code(f.b), WIRE_CODE_REFUSED);
         CHECK_EQ(sub, 99);
         CHECK_EQ(fake_expect(&f, WIRE_SUB).sub.id, 1);

@@ -117,6 +117,14 @@ static bool is_over_time(uint64_t deadline_ns)
         return deadline_ns != UINT64_MAX && clock_ns() >= deadline_ns;
 }
 
+static int fail_full(struct baton *b)
+{
+        return handle_fail(b, -ENOBUFS,
+                "the inbox is full (%zu bytes and %zu descriptors; baton_set_inbox): dispatch, by "
+                "baton_wait or baton_process, before anything else",
+                b->in.stored_bytes, b->in.stored_fds);
+}
+
 static int await_store(struct baton *b, uint64_t deadline_ns)
 {
         ops_expire(b);
@@ -126,10 +134,9 @@ static int await_store(struct baton *b, uint64_t deadline_ns)
                 return handle_check(b);
         /* There is nothing to wait for, if what comes may not be received. */
         if (in_is_full(b))
-                return handle_fail(b, -ENOBUFS, "the inbox is full (%zu bytes): dispatch first",
-                        b->in.stored_bytes);
+                return fail_full(b);
         if (is_over_time(deadline_ns))
-                return handle_fail(b, -ETIMEDOUT, "timed out");
+                return handle_fail_here(b, -ETIMEDOUT, "nothing came in the time that was given");
         int r = handle_doze(b, deadline_ns);
         if (r < 0 && r != -EINTR)
                 return handle_fail(b, r, "poll: %s", strerror(-r));
@@ -142,7 +149,8 @@ static int await_run(struct baton *b, uint64_t deadline_ns)
                 if (!b->link && !b->join)
                         return handle_check(b);
                 if (is_over_time(deadline_ns))
-                        return handle_fail(b, -ETIMEDOUT, "timed out");
+                        return handle_fail_here(
+                                b, -ETIMEDOUT, "nothing came in the time that was given");
                 int r = handle_doze(b, deadline_ns);
                 if (r < 0 && r != -EINTR)
                         return handle_fail(b, r, "poll: %s", strerror(-r));
@@ -177,7 +185,7 @@ int handle_await_op(struct baton *b, struct op *op, struct waiter *w, uint64_t d
                 }
         }
         /* The handle may be freed, but not gone: handle_leave is still to come. */
-        return w->result < 0 ? handle_fail_code(b, w->result, w->code, w->text) : w->result;
+        return w->result < 0 ? handle_fail_op(b, w) : w->result;
 }
 
 /* ---------------------------------------------------------------- the public calls */
@@ -204,7 +212,7 @@ static int process(struct baton *b)
                 (void)in_settle(b);
                 if (!b->link)
                         return report_loss(b);
-                return in_is_full(b) ? handle_fail(b, -ENOBUFS, "the inbox is full") : in_store(b);
+                return in_is_full(b) ? fail_full(b) : in_store(b);
         }
         if (b->dgram)
                 b->out.blocked = false;
@@ -269,7 +277,7 @@ static int flush(struct baton *b, int timeout_ms)
                 return r;
         return out_is_sent(b) && kept_is_empty(b)
                        ? 0
-                       : handle_fail(b, -EAGAIN, "not everything could be sent yet");
+                       : handle_fail_here(b, -EAGAIN, "not everything could be sent yet");
 }
 
 int baton_flush(baton *b, int timeout_ms)

@@ -61,7 +61,9 @@ static int check(struct baton *b)
 
         if (r < 0)
                 return r;
-        return b->large.open ? 0 : handle_fail(b, -EINVAL, "nothing was begun");
+        return b->large.open
+                       ? 0
+                       : handle_fail(b, -EINVAL, "nothing was begun: baton_begin comes first");
 }
 
 /* ---------------------------------------------------------------- beginning */
@@ -185,7 +187,8 @@ static int write_chunks(struct baton *b, const uint8_t *data, size_t len)
                 if ((r = out_push(b)) < 0)
                         return r;
                 if (l->left >= LARGE_PIECE_BYTES)
-                        return handle_fail(b, -EAGAIN, "what was written before is on its way");
+                        return handle_fail_here(
+                                b, -EAGAIN, "what was written before is still being sent");
                 r = large_keep(b, data, len);
                 return r < 0 ? r : out_push(b);
         }
@@ -205,7 +208,7 @@ static int write_some(struct baton *b, const void *data, size_t len)
         struct large *l = &b->large;
 
         if (l->is_sealed)
-                return handle_fail(b, -EINVAL, "baton_end was called");
+                return handle_fail(b, -EINVAL, "baton_end was called: only it may be called again");
         if (len > b->facts.payload_bytes || l->written > b->facts.payload_bytes - len)
                 return large_refuse_size(b, l->written + len);
         if (l->size && l->written + len > l->size)
@@ -254,7 +257,7 @@ static int publish_filled(struct baton *b)
         if ((r = post_measure(b, &p)) < 0)
                 return r;
         if (p.form == POST_CHUNKED)
-                return handle_fail(b, -EACCES, "this session may not place payloads any more");
+                return handle_fail_here(b, -EACCES, "this session may not place payloads any more");
         if ((r = post_frame(b, &p)) < 0)
                 return r;
         large_forget(b);

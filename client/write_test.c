@@ -135,7 +135,8 @@ TEST(in_between_nothing_else_is_published)
                 fake_open_large(&f, features, 0);
                 CHECK_EQ(baton_begin(f.b, &p, 0, NULL, NULL), 0);
                 CHECK_EQ(baton_publish(f.b, "t", "", 0), -EBUSY);
-                CHECK_STR(baton_error(f.b), "between baton_begin and baton_end");
+                CHECK_STR(baton_error(f.b),
+                        "between baton_begin and baton_end: end it, or baton_abandon");
                 CHECK_EQ(baton_publish_with(f.b, &p), -EBUSY);
                 CHECK_EQ(baton_publish_confirm(f.b, &p, note_done, &notes), -EBUSY);
                 CHECK_EQ(baton_publish_wait(f.b, &p, 0), -EBUSY);
@@ -155,7 +156,7 @@ TEST(in_between_nothing_else_is_published)
                 CHECK_EQ(fake_skip(&f, WIRE_CHUNK), 0);
                 CHECK_EQ(baton_end(f.b), 0);
                 CHECK_EQ(baton_end(f.b), -EINVAL);
-                CHECK_STR(baton_error(f.b), "nothing was begun");
+                CHECK_STR(baton_error(f.b), "nothing was begun: baton_begin comes first");
                 CHECK_EQ(baton_write(f.b, "x", 1), -EINVAL);
                 CHECK_EQ(baton_publish(f.b, "t", "", 0), 0);
                 fake_close(&f);

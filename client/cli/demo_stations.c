@@ -224,7 +224,7 @@ int demo_nobody(struct demo *d)
         if (r != -EHOSTUNREACH || seen.n)
                 return demo_fail(d, "nobody", "a request that nobody serves did not fail so");
         demo_tell("nobody", "math.triple 21 -> %s, known after %" PRIu64 " us, no timeout",
-                baton_error(d->cli.b), took_us);
+                baton_strerror(r), took_us);
         return 0;
 }
 

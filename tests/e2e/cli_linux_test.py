@@ -49,7 +49,7 @@ class DatagramTest(LargeCase):
         self.expect_pub(1, "-f", path, "t", err=f"pub: {path}: more than a datagram can hold")
         result = self.run_tool("pub", "-a", self.address, "t", "-", stdin=bytes(65024))
         self.assertEqual(result.status, 1)
-        self.assertRegex(result.err, rb"\Apub: payload of 65024 bytes: [^\n]+\n\Z")
+        self.assertRegex(result.err, rb"\Apub: dgram:[^ ]+: payload of 65024 bytes: [^\n]+\n\Z")
 
     def test_other_tools_refuse_it(self):
         for tool, arguments in (("sub", ["t"]), ("request", ["t"]), ("serve", ["--echo", "t"]),

@@ -287,6 +287,11 @@ BATON_API short baton_events(const baton *b);
 BATON_API int baton_timeout(const baton *b);
 BATON_API BATON_MUST int baton_process(baton *b);
 
+/* For adapters of event loops: `fn` is called by baton_free, first of all, so that whoever polls
+ * for the handle lets go of it. It must not use the handle. NULL: nobody does any more. */
+typedef void (*baton_freed_fn)(baton *b, void *arg);
+BATON_API void baton_set_freed(baton *b, baton_freed_fn fn, void *arg);
+
 /* baton_ping waits until the broker has read everything sent before (baton_publish_wait: until a
  * publication is admitted). Dispatches meanwhile. Returns 0 · -ETIMEDOUT · -ENOTCONN. */
 BATON_API BATON_MUST int baton_ping(baton *b, int timeout_ms);

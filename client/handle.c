@@ -83,6 +83,8 @@ baton *baton_free(baton *b)
 {
         if (!b || b->freed)
                 return NULL;
+        if (b->on_freed)
+                b->on_freed(b, b->on_freed_arg);
         handle_enter(b);
         if (b->link) {
                 send_last(b);
@@ -285,6 +287,12 @@ void baton_set_gap(baton *b, baton_gap_fn fn, void *arg)
 {
         b->gap = fn;
         b->gap_arg = arg;
+}
+
+void baton_set_freed(baton *b, baton_freed_fn fn, void *arg)
+{
+        b->on_freed = fn;
+        b->on_freed_arg = arg;
 }
 
 bool baton_is_connected(const baton *b)

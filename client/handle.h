@@ -87,6 +87,8 @@ struct baton {
         void *log_arg;
         baton_gap_fn gap;
         void *gap_arg;
+        baton_freed_fn on_freed;
+        void *on_freed_arg;
 
         int loss; /* to be reported by the next baton_process; 0: reported */
         unsigned loss_code;

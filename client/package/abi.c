@@ -183,6 +183,7 @@ static void print_callbacks(void)
         CALLBACK(void, baton_done_fn, baton *, int, const char *, void *);
         CALLBACK(void, baton_log_fn, const char *, void *);
         CALLBACK(void, baton_gap_fn, baton *, const struct baton_gap *, void *);
+        CALLBACK(void, baton_freed_fn, baton *, void *);
         CALLBACK(void, baton_event_fn, baton *, const struct baton_event *, void *);
 }
 
@@ -208,6 +209,7 @@ static void print_connection_functions(void)
         FUNCTION(void, baton_set_inbox, baton *, size_t);
         FUNCTION(void, baton_set_log, baton *, baton_log_fn, void *);
         FUNCTION(void, baton_set_gap, baton *, baton_gap_fn, void *);
+        FUNCTION(void, baton_set_freed, baton *, baton_freed_fn, void *);
         FUNCTION(int, baton_connect_start, baton *, const char *, int, baton_done_fn, void *);
         FUNCTION(int, baton_set_reconnect, baton *, const struct baton_reconnect *);
         FUNCTION(bool, baton_is_away, const baton *);

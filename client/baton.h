@@ -25,6 +25,14 @@
  *              return 1;
  *      } // cc -Iclient example.c bazel-bin/client/libbaton.a -lmsgpackc
  *
+ * (In the project's directory, after `bazel build //client:static`; where Baton is installed, with
+ * `pkg-config --cflags --libs baton`.)
+ *
+ * Topics are tokens with dots between them, `sensors.cabin.temp`: at most 255 bytes and 16 tokens
+ * of UTF-8, without spaces, control characters, `*` and `>`. Those that begin with `$` are the
+ * broker's. A filter may have `*` for a token, and `>` at the end for all that follow. Everybody
+ * whose filter matches gets a message, its publisher too (but see BATON_NO_ECHO).
+ *
  * Results. Functions that return int return 0 or a count for done, a negative errno for failed;
  * then baton_error() has a line for people and baton_code() the broker's code:
  *
@@ -37,7 +45,8 @@
  *      -EINVAL        a topic, filter, header or argument is bad
  *      -EDQUOT        a limit of the broker, named in baton_error()
  *      -EAGAIN        non-blocking handle: would wait
- *      -ENOBUFS       the inbox is full: dispatch before you publish more
+ *      -ENOBUFS       the inbox is full, or what may be kept while the broker is away: dispatch
+ *                     before you publish more
  *      -ECANCELED     the request was cancelled
  *      -ESTALE        the request is over, or was not yours to answer
  *      -ENOENT        no such subscription or request
@@ -54,8 +63,9 @@
  * Blocking. A handle blocks unless baton_set_nonblocking() was called: publishing waits while the
  * broker is behind, and goes on receiving meanwhile. What arrives then is kept in the inbox and
  * dispatched by the next baton_wait or baton_process, so no callback runs inside a publish, and two
- * programs that feed each other cannot wait for each other. In an event loop make the handle
- * non-blocking and use baton_fd, baton_events, baton_timeout and baton_process.
+ * programs that feed each other cannot wait for each other. In an event loop use baton_fd,
+ * baton_events, baton_timeout and baton_process, and make the handle non-blocking if the loop must
+ * not wait for a broker that is behind.
  *
  * Bursts. A publication leaves at once. Those of a burst (several within some microseconds, and no
  * baton_process between them) are gathered into large packets, and leave when one is full, with the
@@ -73,9 +83,12 @@
  * goes on after a signal, except baton_wait.
  *
  * Memory. What a callback is given is borrowed until it returns. Strings are UTF-8 and
- * NUL-terminated. Arguments are copied or used up before a call returns.
+ * NUL-terminated; payloads are bytes, and are not. Arguments are copied or used up before a call
+ * returns.
  *
- * Threads. One handle, one thread; handles are independent. After fork() use it in one process. */
+ * Threads. One handle, one thread; handles are independent. After fork() use it in one process
+ * alone; the other leaves it as it is, or execs (its descriptor is close-on-exec). The connection
+ * lasts as long as one of them has it open. */
 #ifndef BATON_H
 #define BATON_H
 
@@ -243,6 +256,7 @@ BATON_API BATON_MUST int baton_unsubscribe(baton *b, uint32_t sub);
  * reply, the last one has `more` unset. Dispatches other messages meanwhile.
  *
  * p            no flags, no ttl.
+ * reply        may be NULL, as everywhere.
  * timeout_ms   0: 30 s; -1: the protocol's longest, a day. Should the broker not keep to it, the
  *              library ends the request 1 s later.
  * Returns 0 (also when the responder said `failed`) · -EHOSTUNREACH · -EPIPE · -ETIMEDOUT · as

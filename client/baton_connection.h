@@ -74,9 +74,11 @@ BATON_API BATON_MUST int baton_connect_start(
 enum baton_change {
         BATON_LOST = 1, /* the connection; `text` says why. From now on away */
         BATON_BACK,     /* connected again; nothing of the new connection was dispatched before */
-        BATON_READY,    /* all subscriptions are in force again, what was kept has been sent */
-        BATON_DENIED,   /* the broker refuses `filter` (or `topic`) now: it is not tried again */
-        BATON_GONE, /* for good: what failed cannot be otherwise next time (-EACCES, $BATON_FD) */
+        /* All subscriptions are in force, what was kept has been sent; after BACK, and after the
+         * first connecting. */
+        BATON_READY,
+        BATON_DENIED, /* the broker refuses `filter` (or `topic`) now: it is not tried again */
+        BATON_GONE,   /* for good: what failed cannot be otherwise next time (-EACCES, $BATON_FD) */
 };
 
 struct baton_event {

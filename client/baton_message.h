@@ -53,7 +53,7 @@ struct baton_header {
 };
 
 /* Who sent a message, as the kernel attested it when that client connected. Session 0 is the
- * broker. */
+ * broker, or somebody without a connection (`dgram:`). */
 struct baton_sender {
         uint64_t session;
         pid_t pid;

@@ -131,8 +131,10 @@ class SubTest(harness.TestCase):
                 (["--will", "topic", "a"], "--will topic: expected TOPIC=PAYLOAD")):
             with self.subTest(arguments):
                 self.expect(2, "sub", *arguments, err=f"sub: {complaint} (see --help)")
-        self.expect(2, "sub", "a.>.b", err="sub: a.>.b: not a filter (a topic, with * for a token, or > at the end)")
-        self.expect(2, "sub", "--ack", "a", err="sub: ack, ack_ms and max_deliveries are for groups")
+        self.expect(2, "sub", "a.>.b",
+                    err="sub: a.>.b: not a filter (a topic, with * for a token, or > at the end)")
+        self.expect(2, "sub", "--ack", "a",
+                    err="sub: ack, ack_ms and max_deliveries are for groups")
 
     def test_without_a_broker_the_status_is_3(self):
         nobody = harness.new_address(self.broker.directory)

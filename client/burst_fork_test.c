@@ -58,6 +58,25 @@ TEST(the_handle_may_move_to_the_child_of_a_fork)
         fake_close(&f);
 }
 
+/* The socket is full, and the child has a copy of what waits behind it. */
+TEST(what_a_full_socket_does_not_take_before_a_fork_is_the_parents)
+{
+        struct fake f;
+
+        fake_open_with(&f, UINT32_MAX, FAKE_RIGHTS);
+        int n = fake_fill_up(&f);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+                f.b = baton_free(f.b);
+                exit(0);
+        }
+        fake_expect_n(&f, 0, n);
+        await_child(pid);
+        fake_expect_no_more(&f);
+        fake_close(&f);
+}
+
 static void arrives_at_exit(bool nonblocking)
 {
         struct fake f;

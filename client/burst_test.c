@@ -188,7 +188,13 @@ TEST(a_corked_handle_is_left_alone)
         fake_open(&f);
         fake_open(&other);
         baton_cork(f.b);
-        fake_publish_n(&f, 10);
+        for (int i = 0; i < 10; i++) {
+                struct baton_publication p = {
+                        .topic = "t", .payload = &i, .payload_len = sizeof(i)};
+                CHECK_EQ(i % 2 ? baton_publish_with(f.b, &p)
+                               : baton_publish(f.b, "t", &i, sizeof(i)),
+                        0);
+        }
         fake_publish_n(&other, 100); /* sent by the thread, which then has seen both twice */
         fake_expect_n(&other, 0, 100);
         fake_expect_no_more(&f);

@@ -101,6 +101,30 @@ TEST(subscriptions_are_made_again_in_their_order_with_their_options)
         house_close(&h);
 }
 
+TEST(the_window_of_a_subscription_begins_anew)
+{
+        struct baton_subscription o = {.window = 4};
+        struct message m;
+        struct house h;
+        uint32_t sub = 0;
+
+        begin(&h, 0);
+        CHECK_EQ(baton_subscribe_start(h.f.b, "a", &o, note_message, NULL, &h.notes, &sub), 0);
+        fake_deliver(&h.f, 1, sub, "a", "1"); /* one of four, not given back yet */
+        house_await(&h, "a=1;");
+        lose(&h, "LOST;");
+        come_back(&h);
+        (void)fake_expect(&h.f, WIRE_SUB);
+        house_await(&h, "BACK other;");
+        fake_deliver(&h.f, 1, sub, "a", "2");
+        house_await(&h, "a=2;");
+        CHECK(!fake_next(&h.f, &m));
+        fake_deliver(&h.f, 2, sub, "a", "3");
+        house_await(&h, "a=3;");
+        CHECK_EQ(fake_expect(&h.f, WIRE_CREDIT).credit.amount, 2);
+        house_close(&h);
+}
+
 TEST(messages_of_the_old_connection_come_before_its_end)
 {
         struct house h;

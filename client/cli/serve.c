@@ -207,15 +207,18 @@ static void on_lost(struct keeper *k)
 
 static int wait_for_any(struct serve *s, bool *ret_is_due)
 {
-        struct pollfd pfds[2 + 2 * RUNNING_MAX];
+        const baton *b = s->cli.b;
+        struct pollfd pfds[2 + 2 * RUNNING_MAX] = {
+                {.fd = baton_fd(b), .events = baton_events(b)},
+                {.fd = s->signal_fd, .events = POLLIN},
+        };
         nfds_t n = 2;
-        int timeout_ms;
+        int timeout_ms = baton_timeout(b);
+        bool is_due = timeout_ms == 0;
+        bool reads = !is_full(s) || !list_is_empty(&s->answers) || !baton_is_connected(b);
 
-        keeper_poll(&s->keeper, &pfds[0], &timeout_ms);
-        bool is_due = timeout_ms == 0, reads = !is_full(s) || !list_is_empty(&s->answers);
         if (!reads)
                 pfds[0].events &= (short)~POLLIN;
-        pfds[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
         list_for_each (it, &s->running) {
                 job_poll(job_of(it), &pfds[n]);
                 n += 2;
@@ -248,7 +251,7 @@ static void tend_jobs(struct serve *s)
 static void begin_stop(struct serve *s)
 {
         s->stop_ns = cli_now_ns() + DRAIN_MS * UINT64_C(1000000);
-        if (keeper_is_ready(&s->keeper) && baton_unsubscribe(s->cli.b, s->keeper.sub) < 0)
+        if (baton_unsubscribe(s->cli.b, s->keeper.sub) < 0)
                 cli_note(&s->cli, "%s", baton_error(s->cli.b));
         while (s->n_waiting) {
                 struct job *j = unqueue(s);
@@ -299,8 +302,8 @@ static int run(struct serve *s)
                 status = turn(s);
         if (s->n_running)
                 cli_say(&s->cli, "%zu still running, left alone", s->n_running);
-        if (status == 0 && baton_is_connected(s->cli.b) && baton_close(s->cli.b, CLI_CLOSE_MS) < 0)
-                cli_note(&s->cli, "%s", baton_error(s->cli.b));
+        if (status == 0)
+                keeper_end(&s->keeper);
         free_all(&s->waiting);
         free_all(&s->running);
         free_all(&s->answers);

@@ -85,13 +85,13 @@ static void on_message(baton *b, const struct baton_message *m, void *arg)
 
         (void)b;
         /* One that matches several filters comes for each of them, under one number. */
-        if (s->is_over || s->error || m->seq == s->last_seq)
+        if (s->keeper.is_over || s->error || m->seq == s->last_seq)
                 return;
         s->last_seq = m->seq;
         s->error = print(s, m);
         if (s->error == 0 && s->fd_cat)
                 s->error = cat_fds(s, m);
-        s->is_over = ++s->n_printed == s->wanted;
+        s->keeper.is_over = ++s->n_printed == s->wanted;
 }
 
 static void on_gap(baton *b, const struct baton_gap *gap, void *arg)
@@ -99,7 +99,7 @@ static void on_gap(baton *b, const struct baton_gap *gap, void *arg)
         struct sub *s = container_of(arg, struct sub, keeper);
 
         (void)b;
-        if (s->is_over || s->error)
+        if (s->keeper.is_over || s->error)
                 return;
         cli_say(&s->cli, "%s: %" PRIu64 " messages lost (%s)", gap->filter, gap->count,
                 gap->reason);
@@ -127,19 +127,19 @@ static void on_returned(struct keeper *k, bool is_another_instance)
 static int wait_for_any(struct sub *s, uint64_t deadline_ns)
 {
         enum { BROKER, SIGNALS, READER, N };
+        const baton *b = s->cli.b;
         struct pollfd pfds[N] = {
+                [BROKER] = {.fd = baton_fd(b), .events = baton_events(b)},
                 [SIGNALS] = {.fd = s->signal_fd, .events = POLLIN},
                 [READER] = {.fd = STDOUT_FILENO}, /* errors only: its reader is gone */
         };
-        int timeout_ms;
 
-        keeper_poll(&s->keeper, &pfds[BROKER], &timeout_ms);
-        if (poll(pfds, N, cli_left_ms(deadline_ns, timeout_ms)) < 0 && errno != EINTR)
+        if (poll(pfds, N, cli_left_ms(deadline_ns, baton_timeout(b))) < 0 && errno != EINTR)
                 return cli_fail_about(&s->cli, -errno, "poll", NULL);
         if (pfds[SIGNALS].revents > 0)
                 signals_drain();
         if (signals_stopping() || pfds[READER].revents)
-                s->is_over = true;
+                s->keeper.is_over = true;
         return 0;
 }
 
@@ -152,7 +152,7 @@ static int flush(struct sub *s)
                 r = output_flush(&s->output);
         if (r == 0)
                 return 0;
-        s->is_over = true;
+        s->keeper.is_over = true;
         if (r == OUTPUT_E_CLOSED)
                 return 0;
         return cli_fail_about(&s->cli, r < 0 ? r : -ETIME, "stdout",
@@ -161,7 +161,7 @@ static int flush(struct sub *s)
 
 static int time_out(struct sub *s)
 {
-        s->is_over = true;
+        s->keeper.is_over = true;
         if (!s->wanted)
                 return 0;
         cli_say(&s->cli, "timed out: %" PRIu64 " of %" PRIu64 " messages", s->n_printed, s->wanted);
@@ -178,18 +178,16 @@ static int run(struct sub *s)
         if (r < 0)
                 return cli_fail_about(&s->cli, r, "signals", NULL);
         int status = keeper_start(&s->keeper);
-        while (status == 0 && !s->is_over) {
+        while (status == 0 && !s->keeper.is_over) {
                 status = wait_for_any(s, deadline_ns);
-                if (status == 0 && !s->is_over)
+                if (status == 0 && !s->keeper.is_over)
                         status = keeper_turn(&s->keeper);
                 int flushed = flush(s);
                 status = status ? status : flushed;
-                if (status == 0 && !s->is_over && cli_now_ns() >= deadline_ns)
+                if (status == 0 && !s->keeper.is_over && cli_now_ns() >= deadline_ns)
                         status = time_out(s);
         }
-        s->is_over = true;
-        if (s->cli.b && baton_is_connected(s->cli.b) && baton_close(s->cli.b, CLI_CLOSE_MS) < 0)
-                cli_note(&s->cli, "%s", baton_error(s->cli.b));
+        keeper_end(&s->keeper);
         return status;
 }
 

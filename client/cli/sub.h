@@ -14,8 +14,7 @@ struct sub {
         uint64_t wanted, n_printed; /* wanted 0: all */
         int wait_ms;                /* -1: for ever */
         uint64_t last_seq;          /* delivered last in this session */
-        bool is_over;
-        int error; /* -errno, or an outcome of output_flush */
+        int error;                  /* -errno, or an outcome of output_flush */
         int signal_fd;
 };
 

@@ -58,6 +58,18 @@ class DatagramTest(LargeCase):
                         err=f"{tool}: {self.address}: only pub can use it: nothing comes back "
                         "over dgram: (see --help)")
 
+    def test_coming_back_to_it_is_refused_too(self):
+        for tool, arguments in (("sub", ["t"]), ("serve", ["--echo", "t"])):
+            first = harness.Broker()
+            self.addCleanup(first.remove)
+            first.start()
+            process = self.start_ready(tool, "-a", f"{first.address},{self.address}", *arguments)
+            first.kill()
+            result = process.result()
+            self.assertEqual(result.status, 2, result)
+            self.assertRegex(result.err.splitlines()[-1].decode(),
+                             rf"\A{tool}: {self.address}: only pub can use it")
+
     def test_without_a_broker_the_status_is_3(self):
         nobody = f"dgram:{self.place}/nobody"
         result = self.run_tool("pub", "-a", nobody, "t")

@@ -5,15 +5,12 @@ import json
 import os
 import re
 import signal
-import socket
-import threading
 import time
 from pathlib import Path
 
 import harness
 from fake_broker import FakeBroker
 from wire_codec import Code, Flag
-from wire_socket import new_socket, socket_name
 
 GAP_OVERFLOW = 1
 
@@ -279,91 +276,6 @@ class FakeTest(harness.TestCase):
                                      "reason": "overflow"})
         self.assertEqual((events[0]["payload"], events[2]["payload"]), ("1", "2"))
         sub.wait_line("sub: a: 17 messages lost (overflow)", "err")
-
-
-class Door:
-    """Listens where a broker was; hangs up on whoever comes, and counts them."""
-
-    def __init__(self, address):
-        name = socket_name(address)
-        if os.path.exists(name):
-            os.unlink(name)             # of a broker that was killed
-        self._listener = new_socket(address)
-        self._listener.bind(name)
-        self._listener.listen(4)
-        self._count = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        while True:
-            try:
-                self._listener.accept()[0].close()
-            except OSError:
-                return                  # it was shut down
-            self._count += 1
-
-    def close(self):
-        """Return how many came."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(harness.DEADLINE_S)
-        self._listener.close()
-        return self._count
-
-
-class ReconnectTest(harness.TestCase):
-
-    def come_back(self, sub):
-        self.broker.start()
-        sub.wait_line(f"sub: reconnected to {self.broker.address}", "err")
-        sub.wait_line("ready", "err")
-
-    def test_a_killed_broker_is_waited_for(self):
-        sub = self.start_ready("sub", "a.>", "b")
-        self.expect(0, "pub", "a.x", "before")
-        sub.wait_line("a.x before")
-        self.broker.kill()
-        sub.wait_line(re.compile(rf"sub: {self.broker.address}: .+; reconnecting"), "err")
-        self.come_back(sub)
-        self.expect(0, "pub", "a.x", "after")
-        self.expect(0, "pub", "b", "too")
-        self.assertEqual([sub.out.next_line() for _ in range(2)], ["a.x after", "b too"])
-
-    def test_a_broker_that_was_stopped_is_waited_for_and_json_tells(self):
-        sub = self.start_ready("sub", "--json", "a")
-        self.broker.stop()
-        sub.wait_line(re.compile(rf"sub: {self.broker.address}: .+; reconnecting"), "err")
-        self.come_back(sub)
-        self.expect(0, "pub", "a", "x")
-        self.assertEqual(json.loads(sub.out.next_line()),
-                         {"event": "reconnected", "instance_changed": True})
-        self.assertEqual(json.loads(sub.out.next_line())["payload"], "x")
-
-    def test_tries_go_on_and_count_into_the_time_given(self):
-        sub = self.start_ready("sub", "-w", "1.5", "-n", "1", "a")
-        self.broker.kill()
-        door = Door(self.broker.address)
-        result = sub.result()
-        self.assertEqual(result.status, 4)
-        tries = door.close()
-        self.assertGreaterEqual(tries, 2)
-        self.assertLess(tries, 15)                  # further and further apart
-
-    def test_sigterm_ends_the_waiting(self):
-        sub = self.start_ready("sub", "a")
-        self.broker.kill()
-        sub.wait_line(re.compile(".*reconnecting"), "err")
-        sub.signal(signal.SIGTERM)
-        self.assertEqual(sub.wait(), 0)
-
-    def test_a_reader_gone_while_waiting_ends_it_too(self):
-        read, write = os.pipe()
-        sub = self.start_ready("sub", "a", stdout=write)
-        os.close(write)
-        self.broker.kill()
-        sub.wait_line(re.compile(".*reconnecting"), "err")
-        os.close(read)
-        self.assertEqual(sub.wait(), 0)
 
 
 class RealFileTest(harness.TestCase):

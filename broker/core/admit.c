@@ -54,7 +54,11 @@ static void offer(struct core *c, struct flight *f, const struct target *t)
 
         if (receiver->state != SESSION_OPEN || (no_echo && receiver == f->publisher))
                 return;
-        if (list_is_empty(&receiver->waiters) && queue_has_room(c, receiver, f->pub->msg))
+        if (bt_unlikely(t->lane) && !lane_waits(t->lane)) {
+                if (overflow_make_room(c, receiver, f->pub->msg, t))
+                        take_in(c, f->pub, f->request, t);
+        } else if (list_is_empty(&receiver->waiters) &&
+                   queue_has_room(c, receiver, f->pub->msg, t->lane))
                 take_in(c, f->pub, f->request, t);
         else
                 wait_for(c, f, t);
@@ -92,7 +96,7 @@ void admit_waiters(struct core *c, struct session *s)
         while (s->state == SESSION_OPEN && !list_is_empty(&s->waiters)) {
                 struct pending *pending = list_entry(list_first(&s->waiters), struct pending, link);
                 struct parked *p = pending->owner;
-                if (!queue_has_room(c, s, p->pub.msg))
+                if (!queue_has_room(c, s, p->pub.msg, pending->target.lane))
                         return;
                 take_in(c, &p->pub, p->request, &pending->target);
                 park_resolve(c, pending);

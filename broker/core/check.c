@@ -249,6 +249,8 @@ static const char *check_session(const struct core *c, const struct session *s, 
         const char *why = check_queue(c, s, sums);
 
         if (!why)
+                why = check_lanes(s);
+        if (!why)
                 why = check_flight(s, sums);
         if (!why)
                 why = check_waiters(s);

@@ -1,5 +1,5 @@
-/* Design note. The descriptors that messages and uploads hold, recounted. A message is shared by
- * many queues and counts once, so all that have descriptors are gathered and sorted first. */
+/* Design note. What is held beside the backlogs, recounted. A message is shared by many queues and
+ * its descriptors count once, so all that have some are gathered and sorted first. */
 #include "broker/core/internal.h"
 
 #include <stdlib.h>
@@ -66,4 +66,59 @@ const char *check_held_fds(const struct core *c)
                 return "no memory to count descriptors";
         n += count_messages(&all);
         return n == c->count.held_fds ? NULL : "held_fds is not what messages and uploads hold";
+}
+
+/* ---------------------------------------------------------------- lanes */
+
+static void count(struct load *l, const struct msg *m)
+{
+        l->bytes += m->len;
+        l->messages += m->n_frames;
+        l->fds += m->n_fds;
+        l->placed_bytes += m->placed;
+        l->n_placed += m->placed > 0;
+}
+
+static bool is_same(const struct load *a, const struct load *b)
+{
+        return a->bytes == b->bytes && a->messages == b->messages && a->fds == b->fds &&
+               a->placed_bytes == b->placed_bytes && a->n_placed == b->n_placed;
+}
+
+static const char *check_lane(const struct lane *lane)
+{
+        struct load sum = {.bytes = 0};
+        size_t n = 0, n_latest = 0;
+
+        list_for_each (link, &lane->entries) {
+                const struct lane_entry *e = list_entry(link, struct lane_entry, of_lane);
+                if (e->lane != lane || !e->entry.msg)
+                        return "an entry in another's lane, or a gap in one";
+                count(&sum, e->entry.msg);
+                n_latest += e->is_latest;
+                n++;
+        }
+        if (!is_same(&sum, &lane->load))
+                return "a lane's load is not the sum of its entries";
+        if (lane->latest.n != n_latest)
+                return "a lane whose topics are not its entries";
+        return lane->refs < n ? "a lane with too few references" : NULL;
+}
+
+const char *check_lanes(const struct session *s)
+{
+        struct load dropping = {.bytes = 0};
+
+        list_for_each (link, &s->queue) {
+                const struct entry *e = list_entry(link, struct entry, link);
+                const struct lane_entry *le = container_of(e, const struct lane_entry, entry);
+                if (!e->has_lane || !le->lane)
+                        continue;
+                const char *why = check_lane(le->lane);
+                if (why)
+                        return why;
+                if (!lane_waits(le->lane))
+                        count(&dropping, e->msg);
+        }
+        return is_same(&dropping, &s->dropping) ? NULL : "`dropping` is not the sum of what may be";
 }

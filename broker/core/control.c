@@ -90,18 +90,12 @@ static bool take_id(struct core *c, struct session *s, uint64_t id)
 /* The first option that this broker does not have yet; NULL if there is none. */
 static const char *missing_option(const struct msg_sub *m)
 {
-        if (m->overflow != WIRE_OVERFLOW_BLOCK)
-                return "overflow";
         if (m->group.data)
                 return "group";
         if (m->ack)
                 return "ack";
         if (m->window)
                 return "window";
-        if (m->queue_bytes)
-                return "queue_bytes";
-        if (m->queue_messages)
-                return "queue_messages";
         return NULL;
 }
 
@@ -126,12 +120,48 @@ static bool sub_is_refused(struct core *c, struct session *s, const struct msg_s
         return true;
 }
 
+/* Within what the broker allows; 0: all of it. */
+static uint64_t at_most(uint64_t wanted, uint64_t most)
+{
+        return wanted && wanted < most ? wanted : most;
+}
+
+/* Blocking holds up the publishers, which is a right. */
+static enum wire_overflow overflow_in_force(const struct session *s, enum wire_overflow wanted)
+{
+        bool may_block = s->rights & WIRE_RIGHT_BLOCK;
+
+        return wanted == WIRE_OVERFLOW_BLOCK && !may_block ? WIRE_OVERFLOW_DROP_OLDEST : wanted;
+}
+
+static int give_lane(const struct core *c, struct sub *sub, const struct msg_sub *m)
+{
+        const struct core_limits *limits = &c->config.limits;
+
+        if (sub->overflow == WIRE_OVERFLOW_BLOCK && !m->queue_bytes && !m->queue_messages)
+                return 0;
+        sub->lane = lane_new(sub->overflow, at_most(m->queue_bytes, limits->queue_bytes),
+                at_most(m->queue_messages, limits->queue_messages));
+        return sub->lane ? 0 : -ENOMEM;
+}
+
+static void free_sub(struct sub *sub)
+{
+        lane_unref(sub->lane);
+        free(sub);
+}
+
 static int add_sub(struct core *c, struct session *s, const struct msg_sub *m)
 {
         struct sub *sub = calloc(1, sizeof(*sub));
 
         if (!sub)
                 return -ENOMEM;
+        sub->overflow = overflow_in_force(s, m->overflow);
+        if (give_lane(c, sub, m) < 0) {
+                free_sub(sub);
+                return -ENOMEM;
+        }
         sub->session = s;
         sub->number = (uint32_t)m->sub;
         sub->max_fds = (uint32_t)m->max_fds;
@@ -143,7 +173,7 @@ static int add_sub(struct core *c, struct session *s, const struct msg_sub *m)
                         map_remove(&s->subs, &sub->by_number);
         }
         if (r < 0)
-                free(sub);
+                free_sub(sub);
         return r;
 }
 
@@ -156,7 +186,7 @@ static void control_sub(struct core *c, struct session *s, const struct msg_sub 
                 return;
         }
         s->last_sub = (uint32_t)m->sub;
-        answer_ok(c, s, m->id, WIRE_OVERFLOW_BLOCK, 1);
+        answer_ok(c, s, m->id, overflow_in_force(s, m->overflow), 1);
 }
 
 static void control_unsub(struct core *c, struct session *s, const struct msg_unsub *m)
@@ -171,7 +201,7 @@ static void control_unsub(struct core *c, struct session *s, const struct msg_un
         }
         map_remove(&s->subs, &sub->by_number);
         index_remove(c, sub);
-        free(sub);
+        free_sub(sub);
         answer_ok(c, s, m->id, 0, 1);
 }
 

@@ -56,9 +56,11 @@ static bool is_fit(const struct msg_pub *pub)
 static void offer(struct core *c, const struct target *t, struct msg *m)
 {
         struct session *s = t->session;
-        bool has_room = list_is_empty(&s->waiters) && queue_has_room(c, s, m);
+        bool has_room = list_is_empty(&s->waiters) && queue_has_room(c, s, m, t->lane);
 
         if (s->state != SESSION_OPEN)
+                return;
+        if (t->lane && !lane_waits(t->lane) && !(has_room = overflow_make_room(c, s, m, t)))
                 return;
         int r = has_room ? queue_push(c, s, m, t)
                          : queue_lose(c, s, t->subset, WIRE_GAP_OVERFLOW, 1);

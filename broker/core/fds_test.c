@@ -200,7 +200,7 @@ TEST(without_the_right_descriptors_are_refused)
         struct fake f;
         fake_init(&f);
         core_free(f.core);
-        f.config.rights = WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE;
+        f.config.rights = WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_BLOCK;
         CHECK_EQ(core_new(&f.config, f.now_ns, &f.core), 0);
         struct client *pub = fake_open(&f), *sub = fake_open(&f);
 

@@ -121,7 +121,8 @@ void park_free(struct core *c, struct parked *p);
 
 /* queue.c. queue_first: of a queue that is not empty. */
 struct entry *queue_first(const struct session *s);
-bool queue_has_room(const struct core *c, const struct session *s, const struct msg *m);
+bool queue_has_room(const struct core *c, const struct session *s, const struct msg *m,
+        const struct lane *lane);
 bool queue_is_low(const struct core *c, const struct session *s);
 BT_MUST int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t);
 void queue_pop(struct core *c, struct session *s);
@@ -131,6 +132,9 @@ void queue_clear(struct core *c, struct session *s);
  * for room in it. queue_watch begins or ends that. Returns 0 · -ENOMEM. */
 bool queue_is_watched(const struct core *c, const struct session *s);
 BT_MUST int queue_watch(struct core *c, struct session *s);
+
+/* queue_drop makes a gap of an entry because there is no room for it; it merges with others. */
+void queue_drop(struct core *c, struct session *s, struct entry *e);
 
 /* queue_forget_request drops the replies to one request, and what tells its end. */
 void queue_forget_request(struct core *c, struct session *s, uint64_t id);
@@ -142,8 +146,28 @@ BT_MUST int queue_lose(struct core *c, struct session *s, struct subset *subset,
 void queue_make_gap(
         struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason);
 
+/* overflow.c. lane_new makes the rules of a subscription; NULL without memory. lane_unref: NULL is
+ * fine. lane_add and lane_remove keep its account. */
+struct lane *lane_new(enum wire_overflow overflow, uint64_t bytes, uint64_t messages);
+struct lane *lane_ref(struct lane *lane); /* NULL is fine */
+void lane_unref(struct lane *lane);
+bool lane_has_room(const struct lane *lane, const struct msg *m);
+BT_MUST int lane_add(struct core *c, struct session *s, struct lane *lane, struct lane_entry *e);
+void lane_remove(struct lane_entry *e);
+/* lane_waits: its publishers wait for room. lane_is_stricter compares two that match (NULL: none).
+ */
+bool lane_waits(const struct lane *lane);
+bool lane_is_stricter(const struct lane *a, const struct lane *b);
+/* overflow_make_room makes room for `m`, of a target whose publishers do not wait, by the rules of
+ * its lane. Returns false if there is none: the loss has been told, or the session ended. */
+bool overflow_make_room(
+        struct core *c, struct session *s, const struct msg *m, const struct target *t);
+/* overflow_trim: the socket is full, so what is left is the backlog: now its lanes' limits hold. */
+void overflow_trim(struct core *c, struct session *s);
+
 /* check_held.c: a part of core_check. */
 const char *check_held_fds(const struct core *c);
+const char *check_lanes(const struct session *s);
 
 /* flight.c: descriptors under way to receivers. flight_may: a packet with `n` may go now. If not,
  * flight_wait has the session marked when it may. flight_scarce: the kernel refused them. */

@@ -53,6 +53,22 @@ struct subset {
 
 /* ---------------------------------------------------------- subscriptions */
 
+/* Messages in a backlog, and what they weigh. */
+struct load {
+        uint64_t bytes, messages, fds, placed_bytes, n_placed;
+};
+
+/* The rules of a subscription that has its own (overflow.c), and what it has in the backlog. */
+struct lane {
+        unsigned refs; /* the subscription's, and one for each entry and pending */
+        enum wire_overflow overflow;
+        uint64_t most_bytes, most_messages;
+        struct load load;
+        struct list entries; /* struct lane_entry, in the order of the backlog */
+        struct map latest;   /* LATEST: the newest of each topic */
+        struct list untried; /* session.untried */
+};
+
 struct node;
 
 struct sub {
@@ -63,6 +79,8 @@ struct sub {
         uint32_t number;
         uint32_t max_fds;
         bool observer;
+        enum wire_overflow overflow;
+        struct lane *lane; /* NULL: blocks, and may use all of the backlog */
 };
 
 /* One token of the index of filters. */
@@ -85,12 +103,14 @@ struct target {
         uint32_t max_fds;
         bool counts; /* a receiver: not an observer, nor the rest of one with many subscriptions */
         bool observer;
+        struct lane *lane; /* whose rules hold; NULL: blocks */
 };
 
 struct route {
         struct map_node by_topic;
         struct list in_order; /* core.route_order, oldest first */
         uint64_t generation;
+        bool has_lanes; /* some target has */
         uint32_t n_targets;
         uint32_t topic_len;
         struct target *targets;
@@ -143,6 +163,9 @@ struct session {
         uint64_t note_bytes; /* of queue_bytes: answers that keep their place */
         uint64_t n_gaps;
         uint64_t queue_fds, placed_bytes, n_placed;
+        struct list untried;  /* lanes that may be over their limits, if the socket is full */
+        struct load dropping; /* of all these, what may be dropped: it makes nobody wait */
+        uint64_t n_dropped;   /* messages, told by gaps */
         struct flight_window flight;
         /* The first of the queue is being sent in chunks: BEGIN is out, and so many bytes. */
         bool is_chunking;
@@ -172,8 +195,18 @@ struct entry {
         bool observer;
         bool withheld;      /* its descriptors are not for this receiver */
         bool is_chunked;    /* nor is the one of its payload */
+        bool has_lane;      /* it is a lane_entry */
         uint8_t gap_reason; /* enum wire_gap_reason */
         uint32_t gap_count;
+};
+
+/* One that a lane rules. */
+struct lane_entry {
+        struct entry entry;
+        struct lane *lane; /* its own reference; NULL once it has become a gap */
+        struct list of_lane;
+        bool is_latest; /* in lane.latest: none of its topic came later */
+        struct map_node by_topic;
 };
 
 /* ------------------------------------------------------------ publications */

@@ -304,6 +304,7 @@ void core_out_done(struct core *c, struct session_id id, enum core_out how, uint
                 break;
         case CORE_OUT_FULL:
                 s->socket_full = true;
+                overflow_trim(c, s);
                 list_remove(&s->dirty); /* it may have been marked while it was being flushed */
                 if (s->state == SESSION_ENDING)
                         session_keep_bye(s);

@@ -48,6 +48,7 @@ int park_add_pending(struct parked *p, const struct target *t, uint32_t most)
         pending->receiver = t->session;
         pending->target = *t;
         t->subset->refs++;
+        lane_ref(t->lane);
         list_push_back(&t->session->waiters, &pending->link);
         return 0;
 }
@@ -56,6 +57,7 @@ static void drop_pending(struct pending *pending)
 {
         list_remove(&pending->link);
         subset_unref(take_ptr(pending->target.subset));
+        lane_unref(take_ptr(pending->target.lane));
 }
 
 void park_resolve(struct core *c, struct pending *pending)

@@ -224,13 +224,11 @@ static struct msg *new_msg(struct core *c, const struct session *s, struct run *
         return m;
 }
 
-void publish_run(struct core *c, struct session *s, struct run *run)
+static void publish_one(struct core *c, struct session *s, struct run *run)
 {
         struct pub pub = {.header = run->header, .n_frames = run->n_frames, .cost = run->cost};
         struct flight f = {.publisher = s, .pub = &pub};
 
-        s->published += run->n_frames;
-        c->count.published += run->n_frames;
         pub.refusal = judge_run(c, s, run);
         if (!pub.refusal.code && !(pub.msg = new_msg(c, s, run)))
                 pub.refusal = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory"};
@@ -242,6 +240,47 @@ void publish_run(struct core *c, struct session *s, struct run *run)
         submit(c, &f);
         run->fds = fdset_unref(run->fds);
         msg_unref(m);
+}
+
+/* A subscription with rules of its own counts messages, so none may come in one piece with others.
+ */
+static bool must_split(struct core *c, const struct run *run)
+{
+        const struct slice *topic = &run->first.topic;
+        struct route *route;
+
+        /* Should that fail it will be told of the whole. */
+        return run->n_frames > 1 && route_get(c, topic->data, topic->len, &route) == 0 &&
+               route->has_lanes;
+}
+
+static void publish_each(struct core *c, struct session *s, const struct run *run)
+{
+        const uint8_t *at = run->data, *end = run->data + run->len;
+        struct run one = *run;
+        struct frame f;
+
+        one.n_frames = 1;
+        /* They were scanned and decoded before. */
+        while (at < end && scan_frame(&at, end, &f) == 0 &&
+                message_decode_pub(&f, &one.first) == 0) {
+                one.data = f.data;
+                one.len = f.len;
+                one.cost = publish_cost(c, f.len, 0, 0);
+                publish_one(c, s, &one);
+                if (header_has_id(&one.header))
+                        one.header.id++;
+        }
+}
+
+void publish_run(struct core *c, struct session *s, struct run *run)
+{
+        s->published += run->n_frames;
+        c->count.published += run->n_frames;
+        if (bt_unlikely(must_split(c, run)))
+                publish_each(c, s, run);
+        else
+                publish_one(c, s, run);
 }
 
 /* Goes on with the parked publications of `s`, until one has to wait again. */

@@ -12,12 +12,15 @@
 
 enum { SPARE_ENTRIES = 4096 };
 
-bool queue_has_room(const struct core *c, const struct session *s, const struct msg *m)
+bool queue_has_room(
+        const struct core *c, const struct session *s, const struct msg *m, const struct lane *lane)
 {
         const struct core_limits *limits = &c->config.limits;
 
         if (list_is_empty(&s->queue))
                 return true;
+        if (bt_unlikely(lane) && !lane_has_room(lane, m))
+                return false;
         if (bt_unlikely(m->n_fds) && s->queue_fds && s->queue_fds + m->n_fds > limits->queue_fds)
                 return false;
         if (bt_unlikely(m->placed) && s->n_placed &&
@@ -30,12 +33,15 @@ bool queue_has_room(const struct core *c, const struct session *s, const struct 
 bool queue_is_low(const struct core *c, const struct session *s)
 {
         const struct core_limits *limits = &c->config.limits;
+        const struct load *d = &s->dropping;
 
-        return s->queue_bytes <= limits->queue_bytes / LIMIT_LOW_WATER_DIVISOR &&
-               s->queue_messages <= limits->queue_messages / LIMIT_LOW_WATER_DIVISOR &&
-               s->queue_fds <= limits->queue_fds / LIMIT_LOW_WATER_DIVISOR &&
-               (s->n_placed <= 1 ||
-                       s->placed_bytes <= limits->placed_bytes / LIMIT_LOW_WATER_DIVISOR);
+        return s->queue_bytes - d->bytes <= limits->queue_bytes / LIMIT_LOW_WATER_DIVISOR &&
+               s->queue_messages - d->messages <=
+                       limits->queue_messages / LIMIT_LOW_WATER_DIVISOR &&
+               s->queue_fds - d->fds <= limits->queue_fds / LIMIT_LOW_WATER_DIVISOR &&
+               (s->n_placed - d->n_placed <= 1 ||
+                       s->placed_bytes - d->placed_bytes <=
+                               limits->placed_bytes / LIMIT_LOW_WATER_DIVISOR);
 }
 
 struct entry *queue_first(const struct session *s)
@@ -54,8 +60,17 @@ static struct entry *get_entry(struct core *c)
         return list_entry(spare, struct entry, link);
 }
 
+static struct lane_entry *lane_entry_of(struct entry *e)
+{
+        return container_of(e, struct lane_entry, entry);
+}
+
 static void put_entry(struct core *c, struct entry *e)
 {
+        if (bt_unlikely(e->has_lane)) {
+                free(lane_entry_of(e));
+                return;
+        }
         if (c->n_spare == SPARE_ENTRIES) {
                 free(e);
                 return;
@@ -94,9 +109,33 @@ static void account(struct core *c, struct session *s, const struct msg *m, bool
         c->count.queued += sign * m->n_frames;
 }
 
+static void add_load(struct load *l, const struct msg *m, uint64_t sign)
+{
+        l->bytes += sign * m->len;
+        l->messages += sign * m->n_frames;
+        l->fds += sign * m->n_fds;
+        l->placed_bytes += sign * m->placed;
+        l->n_placed += m->placed ? sign : 0;
+}
+
+static void leave_lane(struct session *s, struct entry *e)
+{
+        struct lane_entry *le = lane_entry_of(e);
+        struct lane *lane = le->lane;
+
+        if (!lane)
+                return;
+        add_load(&lane->load, e->msg, UINT64_MAX);
+        if (!lane_waits(lane))
+                add_load(&s->dropping, e->msg, UINT64_MAX);
+        lane_remove(le);
+}
+
 static void remove_entry(struct core *c, struct session *s, struct entry *e)
 {
         list_remove(&e->link);
+        if (bt_unlikely(e->has_lane))
+                leave_lane(s, e);
         if (e->msg)
                 account(c, s, e->msg, false);
         else
@@ -123,13 +162,33 @@ static int push(struct core *c, struct session *s, struct entry *e)
         return r;
 }
 
+/* An entry that its lane knows. Returns NULL without memory. */
+static struct entry *get_lane_entry(
+        struct core *c, struct session *s, struct msg *m, struct lane *lane)
+{
+        struct lane_entry *le = calloc(1, sizeof(*le));
+
+        if (!le)
+                return NULL;
+        le->entry = (struct entry){.msg = m, .has_lane = true};
+        if (lane_add(c, s, lane, le) < 0) {
+                free(le);
+                return NULL;
+        }
+        add_load(&lane->load, m, 1);
+        if (!lane_waits(lane))
+                add_load(&s->dropping, m, 1);
+        return &le->entry;
+}
+
 int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t)
 {
-        struct entry *e = get_entry(c);
+        bool has_lane = t && t->lane;
+        struct entry *e = has_lane ? get_lane_entry(c, s, m, t->lane) : get_entry(c);
 
         if (!e)
                 return -ENOMEM;
-        *e = (struct entry){.msg = msg_ref(m)};
+        *e = (struct entry){.msg = msg_ref(m), .has_lane = has_lane};
         if (t) {
                 e->subset = t->subset;
                 e->observer = t->observer;
@@ -158,6 +217,7 @@ int queue_lose(struct core *c, struct session *s, struct subset *subset,
         struct entry *last = find_gap(s, subset, reason);
 
         c->count.dropped += count;
+        s->n_dropped += count;
         if (last && last->gap_count <= UINT32_MAX - count) {
                 last->gap_count += count;
                 return 0;
@@ -171,12 +231,48 @@ int queue_lose(struct core *c, struct session *s, struct subset *subset,
 
 void queue_make_gap(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason)
 {
+        if (bt_unlikely(e->has_lane))
+                leave_lane(s, e);
         account(c, s, e->msg, false);
         c->count.dropped += e->msg->n_frames;
+        s->n_dropped += e->msg->n_frames;
         e->gap_count = e->msg->n_frames;
         e->gap_reason = (uint8_t)reason;
         s->n_gaps++;
         msg_unref(take_ptr(e->msg));
+}
+
+/* Gives the count of the gap `e` to another one of its kind, with nothing but gaps between them. */
+static bool merge_gap(struct core *c, struct session *s, struct entry *e, bool forward)
+{
+        struct list *at = &e->link;
+
+        while ((at = forward ? at->next : at->prev) != &s->queue) {
+                struct entry *other = list_entry(at, struct entry, link);
+                if (other->msg)
+                        return false;
+                if (other->gap_reason != e->gap_reason ||
+                        !subset_is_same(other->subset, e->subset) ||
+                        other->gap_count > UINT32_MAX - e->gap_count)
+                        continue;
+                other->gap_count += e->gap_count;
+                remove_entry(c, s, e);
+                return true;
+        }
+        return false;
+}
+
+void queue_drop(struct core *c, struct session *s, struct entry *e)
+{
+        uint64_t token = e->observer ? 0 : e->msg->token;
+        struct holder *holder = token ? request_holder(c, s, token) : NULL;
+
+        queue_make_gap(c, s, e, WIRE_GAP_OVERFLOW);
+        if (!merge_gap(c, s, e, false))
+                (void)merge_gap(c, s, e, true);
+        /* Who did not get a request cannot answer it. */
+        if (holder)
+                request_drop_holder(c, holder);
 }
 
 void queue_pop(struct core *c, struct session *s)

@@ -29,6 +29,7 @@ static void drop_targets(struct route *route)
         free(route->targets);
         route->targets = NULL;
         route->n_targets = 0;
+        route->has_lanes = false;
 }
 
 static void free_route(struct core *c, struct route *route)
@@ -67,6 +68,8 @@ static struct target sum_of(struct sub *const *subs, size_t n)
         for (size_t i = 0; i < n; i++) {
                 t.observer &= subs[i]->observer;
                 t.max_fds = (uint32_t)size_max(t.max_fds, subs[i]->max_fds);
+                if (i == 0 || lane_is_stricter(subs[i]->lane, t.lane))
+                        t.lane = subs[i]->lane;
         }
         t.counts = !t.observer;
         return t;
@@ -78,6 +81,7 @@ static int add_session(struct route *route, struct sub *const *subs, size_t n)
 {
         struct target t = sum_of(subs, n);
 
+        route->has_lanes |= t.lane != NULL;
         for (size_t at = 0; at < n; at += WIRE_DELIVERY_SUBS) {
                 t.subset = subset_of(subs + at, (uint32_t)size_min(n - at, WIRE_DELIVERY_SUBS));
                 if (!t.subset)

@@ -75,6 +75,7 @@ static struct session *session_new(struct core *c, const struct core_peer *peer)
         s->stall.kind = TIMER_STALL;
         list_init(&s->queue);
         list_init(&s->waiters);
+        list_init(&s->untried);
         list_init(&s->parked);
         list_init(&s->held);
         return s;
@@ -136,6 +137,7 @@ static void drop_subs(struct core *c, struct session *s)
                 struct sub *sub = container_of(n, struct sub, by_number);
                 map_remove(&s->subs, n);
                 index_remove(c, sub);
+                lane_unref(sub->lane);
                 free(sub);
         }
 }

@@ -103,7 +103,7 @@ static void init_with_rights(struct fake *f, uint64_t rights)
 TEST(rights_are_looked_at_when_it_begins)
 {
         struct fake f;
-        init_with_rights(&f, WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_FDS);
+        init_with_rights(&f, WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_FDS | WIRE_RIGHT_BLOCK);
         struct client *pub = fake_open(&f);
 
         say_begin(pub, "t", 0, 0);
@@ -114,7 +114,7 @@ TEST(rights_are_looked_at_when_it_begins)
         fake_deinit(&f);
 
         /* Chunks need no right to send memory files, but their descriptors the usual one. */
-        init_with_rights(&f, WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE);
+        init_with_rights(&f, WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_BLOCK);
         struct client *a = fake_open(&f), *sub = fake_open_memfd(&f);
         fake_sub(sub, 1, "t");
         say_begin(a, "t", 0, 0);

@@ -105,10 +105,7 @@ class SubTest(harness.TestCase):
         for arguments, subject, option in (
                 (["--group", "g"], "a", "group"),
                 (["--group", "g", "--ack"], "a", "group"),
-                (["--window", "5"], "a", "window"),
-                (["--overflow", "latest"], "a", "overflow"),
-                (["--queue", "65536"], "a", "queue_bytes"),
-                (["--queue", "65536,100"], "a", "queue_bytes")):
+                (["--window", "5"], "a", "window")):
             with self.subTest(arguments):
                 self.expect(1, "sub", *arguments, "a",
                             err=f"sub: {subject}: this broker has no {option}")

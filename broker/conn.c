@@ -117,7 +117,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (status < 0)
                 conn->events = 0; /* libuv has stopped it */
         if ((events & UV_WRITABLE) && link_flush(conn->link) == 0)
-                core_writable(s->core, conn->id);
+                core_writable(s->core, conn->id, server_now(s));
         for (int i = 0; i < LIMIT_READS_PER_TURN && !is_dry; i++) {
                 if (!receive_one(conn, &is_dry)) {
                         conn_close(conn);
@@ -263,7 +263,7 @@ static void say_last_word(struct conn *conn)
 
         if (link_make_room(conn->link, room) < 0 || link_flush(conn->link))
                 return;
-        core_writable(s->core, conn->id);
+        core_writable(s->core, conn->id, server_now(s));
         (void)send_all(conn);
 }
 

@@ -64,6 +64,21 @@ static void offer(struct core *c, struct flight *f, const struct target *t)
                 wait_for(c, f, t);
 }
 
+void admit_without_waiting(struct core *c, const struct target *t, struct msg *m)
+{
+        struct session *s = t->session;
+        bool has_room = list_is_empty(&s->waiters) && queue_has_room(c, s, m, t->lane);
+
+        if (s->state != SESSION_OPEN)
+                return;
+        if (t->lane && !lane_waits(t->lane) && !(has_room = overflow_make_room(c, s, m, t)))
+                return;
+        int r = has_room ? queue_push(c, s, m, t)
+                         : queue_lose(c, s, t->subset, WIRE_GAP_OVERFLOW, 1);
+        if (r < 0)
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+}
+
 void admit_finish(struct core *c, struct session *s, struct pub *pub, struct request *r)
 {
         const struct header_state *h = &pub->header;

@@ -19,6 +19,8 @@ static int gather(struct buf *all, const struct session *s)
                 if (r == 0 && m && m->fds)
                         r = buf_push(all, &m, sizeof(m));
         }
+        if (r == 0 && s->will.msg && s->will.msg->fds)
+                r = buf_push(all, &s->will.msg, sizeof(s->will.msg));
         return r;
 }
 
@@ -61,6 +63,11 @@ const char *check_held_fds(const struct core *c)
         list_for_each (link, &c->ghosts) {
                 if (r == 0)
                         r = gather(&all, list_entry(link, struct session, ghost));
+        }
+        list_for_each (link, &c->retained_order) {
+                const struct msg *m = list_entry(link, struct retained, in_order)->msg;
+                if (r == 0 && m->fds)
+                        r = buf_push(&all, &m, sizeof(m));
         }
         if (r < 0)
                 return "no memory to count descriptors";

@@ -51,6 +51,7 @@ void control_hello(struct core *c, struct session *s, const struct message *m)
         s->features = hello->features & c->config.features;
         s->rights = c->config.rights;
         s->state = SESSION_OPEN;
+        s->was_opened = true;
         c->n_unready--;
         heap_remove(&c->timers, &s->timer.node);
 
@@ -64,6 +65,7 @@ void control_hello(struct core *c, struct session *s, const struct message *m)
         w->window = c->config.limits.window_bytes;
         list_limits(c, w);
         answer(c, s, &welcome);
+        presence_opened(c, s);
 }
 
 static struct sub *find_sub(const struct core *c, const struct session *s, uint64_t number)
@@ -151,7 +153,7 @@ static void free_sub(struct sub *sub)
         free(sub);
 }
 
-static int add_sub(struct core *c, struct session *s, const struct msg_sub *m)
+static int add_sub(struct core *c, struct session *s, const struct msg_sub *m, struct sub **ret_sub)
 {
         struct sub *sub = calloc(1, sizeof(*sub));
 
@@ -174,19 +176,25 @@ static int add_sub(struct core *c, struct session *s, const struct msg_sub *m)
         }
         if (r < 0)
                 free_sub(sub);
+        else
+                *ret_sub = sub;
         return r;
 }
 
 static void control_sub(struct core *c, struct session *s, const struct msg_sub *m)
 {
+        struct sub *sub = NULL;
+
         if (!take_id(c, s, m->id) || sub_is_refused(c, s, m))
                 return;
-        if (add_sub(c, s, m) < 0) {
+        if (add_sub(c, s, m, &sub) < 0) {
                 answer_err(c, s, m->id, WIRE_CODE_NO_MEMORY, "", "no memory to subscribe");
                 return;
         }
         s->last_sub = (uint32_t)m->sub;
         answer_ok(c, s, m->id, overflow_in_force(s, m->overflow), 1);
+        if (!m->no_retained && s->state == SESSION_OPEN)
+                retain_send(c, s, sub, m->filter);
 }
 
 static void control_unsub(struct core *c, struct session *s, const struct msg_unsub *m)
@@ -245,6 +253,7 @@ void control_input(struct core *c, struct session *s, const struct message *m)
                 answer(c, s, &(struct message){.type = WIRE_PONG, .number = m->number});
                 break;
         case WIRE_BYE:
+                s->has_left = true;
                 session_leave(c, s);
                 break;
         case WIRE_CREDIT:

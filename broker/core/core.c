@@ -14,6 +14,7 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         c->config = *config;
         c->started_ns = c->now_ns = now_ns;
         c->generation = 1; /* a new route has 0: stale */
+        list_init(&c->retained_order);
         list_init(&c->dirty);
         list_init(&c->ghosts);
         list_init(&c->runnable);
@@ -40,6 +41,7 @@ struct core *core_free(struct core *c)
 {
         if (!c)
                 return NULL;
+        c->is_stopping = true;
         for (size_t i = 0; i < c->n_slots; i++) {
                 if (c->slots[i])
                         core_close(c, c->slots[i]->id, c->now_ns);
@@ -48,6 +50,7 @@ struct core *core_free(struct core *c)
                 session_free(c, list_entry(list_first(&c->ghosts), struct session, ghost));
         free_spare(c);
         routes_deinit(c);
+        retain_deinit(c);
         map_deinit(&c->nodes);
         map_deinit(&c->requests);
         heap_deinit(&c->timers);

@@ -38,6 +38,7 @@ struct core_limits {
         uint64_t window_bytes, queue_bytes, queue_messages, control_bytes;
         uint64_t sessions, unready, subscriptions, requests, routes, match_nodes;
         uint64_t payload_bytes, placed_bytes, spool_bytes, queue_fds, held_fds, flight_fds;
+        uint64_t retained, retained_bytes;
         uint64_t stall_ms, handshake_ms, drain_ms;
 };
 
@@ -154,7 +155,7 @@ enum core_out {
 void core_out_done(struct core *core, struct session_id id, enum core_out how, uint64_t now_ns);
 
 /* core_writable: the socket has room again. */
-void core_writable(struct core *core, struct session_id id);
+void core_writable(struct core *core, struct session_id id, uint64_t now_ns);
 
 /* core_may_send_fds: this session has a right for which its socket must let descriptors in. */
 bool core_may_send_fds(struct core *core, struct session_id id);

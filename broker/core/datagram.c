@@ -8,18 +8,14 @@
 struct datagram {
         struct frame frame;
         struct msg_pub pub;
+        struct msg_ingress ingress; /* of its flags only RETAIN means something here */
 };
-
-/* An INGRESS that asks for what cannot be done here; its ids and other flags mean nothing. */
-static bool asks_too_much(const struct msg_ingress *m)
-{
-        return (m->flags & WIRE_INGRESS_RETAIN) || m->ttl_ms;
-}
 
 /* [INGRESS], PUB, and what may be ignored. */
 static bool read_datagram(const uint8_t *at, const uint8_t *end, struct datagram *ret)
 {
         bool has_pub = false, has_ingress = false;
+        struct msg_ingress ingress = {.flags = 0};
         struct message m;
         struct frame f;
 
@@ -32,12 +28,13 @@ static bool read_datagram(const uint8_t *at, const uint8_t *end, struct datagram
                 if (r || has_pub || (m.type != WIRE_PUB && m.type != WIRE_INGRESS))
                         return false;
                 if (m.type == WIRE_INGRESS) {
-                        if (has_ingress || asks_too_much(&m.ingress))
+                        if (has_ingress || has_pub)
                                 return false;
                         has_ingress = true;
+                        ingress = m.ingress;
                         continue;
                 }
-                *ret = (struct datagram){f, m.pub};
+                *ret = (struct datagram){f, m.pub, ingress};
                 has_pub = true;
         }
         return has_pub;
@@ -53,19 +50,15 @@ static bool is_fit(const struct msg_pub *pub)
                (!pub->n_headers || headers_check(pub->headers, false, &why) == 0);
 }
 
-static void offer(struct core *c, const struct target *t, struct msg *m)
+/* As its topic's last value, if it asks for that. */
+static bool keep(struct core *c, const struct datagram *d, struct msg *m)
 {
-        struct session *s = t->session;
-        bool has_room = list_is_empty(&s->waiters) && queue_has_room(c, s, m, t->lane);
+        struct run run = {.first = d->pub, .len = d->frame.len};
 
-        if (s->state != SESSION_OPEN)
-                return;
-        if (t->lane && !lane_waits(t->lane) && !(has_room = overflow_make_room(c, s, m, t)))
-                return;
-        int r = has_room ? queue_push(c, s, m, t)
-                         : queue_lose(c, s, t->subset, WIRE_GAP_OVERFLOW, 1);
-        if (r < 0)
-                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+        if (!(d->ingress.flags & WIRE_INGRESS_RETAIN))
+                return true;
+        return (c->config.rights & WIRE_RIGHT_RETAIN) && !retain_judge(c, &run).code &&
+               retain_keep(c, m) == 0;
 }
 
 static bool publish(struct core *c, const struct core_peer *sender, const struct datagram *d)
@@ -81,10 +74,16 @@ static bool publish(struct core *c, const struct core_peer *sender, const struct
         m->topic_at = (uint32_t)(d->pub.topic.data - d->frame.data);
         m->topic_len = (uint32_t)d->pub.topic.len;
         m->peer = *sender;
+        m->born_ns = c->now_ns;
+        m->ttl_ns = d->ingress.ttl_ms * UINT64_C(1000000);
+        if (!keep(c, d, m)) {
+                msg_unref(m);
+                return false;
+        }
         bool is_routed = false; /* observers do not count */
         for (uint32_t i = 0; i < route->n_targets; i++) {
                 is_routed |= route->targets[i].counts;
-                offer(c, &route->targets[i], m);
+                admit_without_waiting(c, &route->targets[i], m);
         }
         c->count.published++;
         c->count.unrouted += !is_routed;

@@ -123,8 +123,6 @@ TEST(what_is_wrong_with_a_datagram_is_counted_and_nothing_else)
                 "95 11 00 a1 74 80 00 92 13 00",                   /* BEGIN, END */
                 "94 01 01 a1 78 00",                               /* HELLO */
                 "94 09 01 01 a1 74",                               /* SUB */
-                "93 14 02 00 95 10 00 a1 74 80 c4 00",             /* RETAIN */
-                "94 14 00 00 05 95 10 00 a1 74 80 c4 00",          /* a ttl */
                 "95 10 01 a1 74 80 c4 00",                         /* a descriptor */
                 "95 10 01 a1 74 80 05",                            /* placed */
                 "95 10 00 a1 2a 80 c4 00", "95 10 00 a0 80 c4 00", /* no topics */

@@ -258,7 +258,7 @@ void fake_room(struct client *c, size_t bytes)
         c->room = bytes;
         c->is_full = false;
         enter(f);
-        core_writable(f->core, c->id);
+        core_writable(f->core, c->id, f->now_ns);
         leave(f);
         fake_flush(f);
 }
@@ -334,7 +334,7 @@ static void flush_one(struct client *c)
         if (!all && core_is_ending(f->core, c->id)) {
                 c->room += BYE_ROOM_BYTES;
                 enter(f);
-                core_writable(f->core, c->id);
+                core_writable(f->core, c->id, f->now_ns);
                 leave(f);
                 send_all(c);
                 fake_close(c);

@@ -18,6 +18,7 @@ void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds);
 uint32_t msg_user_fds(const struct msg *m);
 bool subset_is_same(const struct subset *a, const struct subset *b); /* NULL: none */
 void subset_unref(struct subset *s);
+struct subset *subset_of_one(uint32_t number); /* NULL without memory */
 
 /* index.c */
 /* index_add puts `sub` where its filter (valid) belongs. Returns 0 · -ENOMEM. */
@@ -78,9 +79,12 @@ void publish_run(struct core *c, struct session *s, struct run *run); /* owns ru
 /* header_has_id: the publication under this header is to be answered. */
 bool header_has_id(const struct header_state *h);
 /* publish_refuse answers one publication that was charged `cost`, in its turn. */
+/* publish_refuse_topic answers a publication whose turn it is: its topic is none. */
+void publish_refuse_topic(struct core *c, struct flight *f);
 void publish_refuse(struct core *c, struct session *s, const struct header_state *header,
         uint64_t cost, const struct refusal *why);
 void publish_resume(struct core *c);
+void publish_will(struct core *c, struct session *s);
 void publish_credit(struct core *c, struct session *s, uint64_t bytes);
 
 /* judge.c */
@@ -133,8 +137,11 @@ void queue_clear(struct core *c, struct session *s);
 bool queue_is_watched(const struct core *c, const struct session *s);
 BT_MUST int queue_watch(struct core *c, struct session *s);
 
-/* queue_drop makes a gap of an entry because there is no room for it; it merges with others. */
-void queue_drop(struct core *c, struct session *s, struct entry *e);
+/* queue_drop makes a gap of an entry; it merges with others. queue_expire does so with those of the
+ * first `bytes` of the queue that are too old; true if there were any. */
+void queue_drop(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason);
+bool queue_expire(struct core *c, struct session *s, size_t bytes);
+bool msg_is_too_old(const struct core *c, const struct msg *m);
 
 /* queue_forget_request drops the replies to one request, and what tells its end. */
 void queue_forget_request(struct core *c, struct session *s, uint64_t id);
@@ -145,6 +152,28 @@ BT_MUST int queue_lose(struct core *c, struct session *s, struct subset *subset,
         enum wire_gap_reason reason, uint32_t count);
 void queue_make_gap(
         struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason);
+
+/* retain.c. retain_judge: may this run be kept? retain_keep does, or clears what was kept; without
+ * memory it returns -ENOMEM, and what was kept stays. retain_send queues what matches for a new
+ * subscription. */
+struct refusal retain_judge(const struct core *c, const struct run *run);
+BT_MUST int retain_keep(struct core *c, struct msg *m);
+void retain_send(struct core *c, struct session *s, struct sub *sub, struct slice filter);
+void retain_deinit(struct core *c);
+
+/* presence.c: what the broker publishes about sessions. It never waits: who has no room is told of
+ * a gap. */
+void presence_opened(struct core *c, const struct session *s);
+void presence_closed(struct core *c, const struct session *s);
+/* report_string appends text as a JSON string. Returns 0 · -ENOMEM. */
+BT_MUST int report_string(struct buf *out, const char *text);
+
+/* admit_without_waiting offers `m` to one receiver, for a sender that cannot wait. */
+void admit_without_waiting(struct core *c, const struct target *t, struct msg *m);
+
+/* will.c: publish_will publishes what a session left behind. will_drop forgets it. */
+void will_keep(struct core *c, struct flight *f);
+void will_drop(struct session *s);
 
 /* overflow.c. lane_new makes the rules of a subscription; NULL without memory. lane_unref: NULL is
  * fine. lane_add and lane_remove keep its account. */

@@ -34,10 +34,6 @@ static struct refusal judge_flags(const struct header_state *h)
 
         if (h->flags & ~known)
                 return REFUSAL(UNSUPPORTED, "", "unknown flags");
-        if (h->kind == PUB_PLAIN && (h->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL)))
-                return REFUSAL(UNSUPPORTED, "", "no retained messages or wills here");
-        if (h->ttl_ms)
-                return REFUSAL(UNSUPPORTED, "", "no ttl here");
         return FINE;
 }
 
@@ -47,6 +43,9 @@ struct refusal judge_sender(const struct session *s, const struct header_state *
                 return REFUSAL(REFUSED, "", "you have no right to publish");
         if (n_fds && !(s->rights & WIRE_RIGHT_FDS))
                 return REFUSAL(REFUSED, "", "you have no right to send descriptors");
+        if (h->kind == PUB_PLAIN && (h->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL)) &&
+                !(s->rights & WIRE_RIGHT_RETAIN))
+                return REFUSAL(REFUSED, "", "you have no right to retain messages, or to a will");
         return judge_flags(h);
 }
 
@@ -74,5 +73,7 @@ struct refusal judge_run(const struct core *c, const struct session *s, const st
                 why = judge_placed(c, s, run);
         if (!why.code && n_fds && c->count.held_fds + n_fds > c->config.limits.held_fds)
                 why = REFUSAL(LIMIT, "held_fds", "too many descriptors are open here");
+        if (!why.code && run->header.kind == PUB_PLAIN && (run->header.flags & WIRE_INGRESS_RETAIN))
+                why = retain_judge(c, run);
         return why;
 }

@@ -23,6 +23,8 @@ static const struct limit_row rows[] = {
         {"unready", FIELD(unready), LIMIT_UNREADY, 1, false},
         {"subscriptions", FIELD(subscriptions), LIMIT_SUBSCRIPTIONS, 1, true},
         {"requests", FIELD(requests), LIMIT_REQUESTS, 1, true},
+        {"retained", FIELD(retained), LIMIT_RETAINED, 1, true},
+        {"retained_bytes", FIELD(retained_bytes), LIMIT_RETAINED_BYTES, WIRE_FRAME_BYTES, true},
         {"routes", FIELD(routes), LIMIT_ROUTES, 1, false},
         {"match_nodes", FIELD(match_nodes), LIMIT_MATCH_NODES, WIRE_TOPIC_TOKENS + 1, false},
         {"stall_ms", FIELD(stall_ms), LIMIT_STALL_MS, 1, true},

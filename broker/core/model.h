@@ -34,9 +34,11 @@ struct msg {
         uint32_t n_fds;    /* as the frame says; n_frames is 1 then */
         uint32_t topic_at, topic_len; /* of the first frame, within data */
         struct fdset *fds;
-        uint64_t *held;  /* with fds: the core's count of descriptors that it has */
-        uint64_t placed; /* bytes of the payload in the last of fds; 0: it is in the frame */
-        uint64_t sender; /* session number; 0: the broker */
+        uint64_t *held;   /* with fds: the core's count of descriptors that it has */
+        uint64_t placed;  /* bytes of the payload in the last of fds; 0: it is in the frame */
+        uint64_t born_ns; /* when it came in */
+        uint64_t ttl_ns;  /* not delivered when older; 0: no end */
+        uint64_t sender;  /* session number; 0: the broker */
         struct core_peer peer;
         uint64_t token, request; /* REQUEST: the right to reply; REPLY: the requester's id */
         uint32_t flags;          /* enum wire_delivery_flag */
@@ -103,6 +105,7 @@ struct target {
         uint32_t max_fds;
         bool counts; /* a receiver: not an observer, nor the rest of one with many subscriptions */
         bool observer;
+        bool is_retained;
         struct lane *lane; /* whose rules hold; NULL: blocks */
 };
 
@@ -125,6 +128,19 @@ enum session_state {
         SESSION_LEAVING, /* has said BYE: its queue is being sent */
         SESSION_ENDING,  /* BYE to it is in `control`: nothing else will be sent */
         SESSION_GHOST,   /* disconnected, but what it had published waits for its receivers */
+};
+
+/* What is published when a session ends without BYE. */
+struct will {
+        struct msg *msg; /* NULL: nothing */
+        uint64_t flags;  /* enum wire_ingress_flag, without WILL */
+};
+
+/* The last value of a topic, for whoever subscribes later. */
+struct retained {
+        struct map_node by_topic; /* core.retained */
+        struct list in_order;     /* core.retained_order, as their topics were first kept */
+        struct msg *msg;
 };
 
 /* Packets with descriptors that the kernel has and the receiver has not credited yet. */
@@ -161,6 +177,7 @@ struct session {
         struct list queue;  /* struct entry */
         uint64_t queue_bytes, queue_messages;
         uint64_t note_bytes; /* of queue_bytes: answers that keep their place */
+        uint64_t n_mortal;   /* entries with a ttl */
         uint64_t n_gaps;
         uint64_t queue_fds, placed_bytes, n_placed;
         struct list untried;  /* lanes that may be over their limits, if the socket is full */
@@ -185,6 +202,11 @@ struct session {
         struct list held;    /* struct holder: requests of others that it may answer */
 
         uint64_t published, delivered; /* messages */
+        uint64_t discarded;            /* queued when it ended */
+
+        struct will will;
+        bool was_opened, has_left; /* said HELLO, said BYE */
+        enum wire_code end_code;   /* why the broker ended it; NONE: it did not */
 };
 
 /* A place in a session's backlog. */
@@ -196,6 +218,7 @@ struct entry {
         bool withheld;      /* its descriptors are not for this receiver */
         bool is_chunked;    /* nor is the one of its payload */
         bool has_lane;      /* it is a lane_entry */
+        bool is_retained;   /* the topic's last value from before */
         uint8_t gap_reason; /* enum wire_gap_reason */
         uint32_t gap_count;
 };
@@ -332,6 +355,7 @@ struct packet {
         uint8_t *chunk_at; /* in scratch: filled by the shell */
         size_t n_entries;  /* of the queue */
         uint32_t n_frames;
+        uint64_t now_ns;
         size_t scratch_len;
         uint8_t scratch[WIRE_PACKET_BYTES];
 };
@@ -360,6 +384,10 @@ struct core {
         struct list route_order;
         uint64_t generation; /* of the subscriptions */
         struct buf matches;  /* scratch of route_get */
+
+        struct map retained;
+        struct list retained_order;
+        uint64_t retained_bytes;
 
         struct map requests;
         struct packet packet;

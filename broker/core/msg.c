@@ -59,3 +59,14 @@ void subset_unref(struct subset *s)
         if (s && !--s->refs)
                 free(s);
 }
+
+struct subset *subset_of_one(uint32_t number)
+{
+        struct subset *set = malloc(sizeof(*set) + sizeof(set->ids[0]));
+
+        if (set) {
+                *set = (struct subset){.refs = 1, .n = 1};
+                set->ids[0] = number;
+        }
+        return set;
+}

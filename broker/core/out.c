@@ -74,7 +74,7 @@ static void put_control(struct packet *p, const struct session *s)
 /* A publication whose header says no more than sender and subscriptions: others may follow it. */
 static bool is_plain(const struct entry *e)
 {
-        return !e->msg->flags && !e->withheld;
+        return !e->msg->flags && !e->withheld && !e->is_retained && !e->msg->ttl_ns;
 }
 
 size_t out_write_header(
@@ -92,6 +92,11 @@ size_t out_write_header(
                 .token = e->observer ? 0 : m->token,
                 .request = m->request,
         };
+
+        if (e->is_retained)
+                d.flags |= WIRE_DELIVERY_RETAINED;
+        if (e->is_retained || m->ttl_ns)
+                d.age_ms = (p->now_ns - m->born_ns) / 1000000;
 
         if (e->subset) {
                 d.n_subs = e->subset->n;
@@ -226,6 +231,11 @@ bool core_out_build(struct core *c, struct session_id id, struct core_packet *re
         if (!s || s->socket_full)
                 return false;
         clear(p);
+        p->now_ns = c->now_ns;
+        while (bt_unlikely(s->n_mortal) && queue_expire(c, s, WIRE_PACKET_BYTES)) {
+                out_drained(c, s);
+                publish_resume(c);
+        }
         put_control(p, s);
         if (p->control_len == s->control.len && s->state != SESSION_ENDING)
                 put_queue(c, p, s);
@@ -322,12 +332,13 @@ void core_out_done(struct core *c, struct session_id id, enum core_out how, uint
         publish_resume(c);
 }
 
-void core_writable(struct core *c, struct session_id id)
+void core_writable(struct core *c, struct session_id id, uint64_t now_ns)
 {
         struct session *s = session_find(c, id);
 
         if (!s)
                 return;
+        c->now_ns = now_ns;
         s->socket_full = false;
         session_mark(c, s);
 }

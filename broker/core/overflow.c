@@ -166,7 +166,7 @@ static void drop_same_topic(
         struct lane_entry *e = find_topic(c, lane, m);
 
         if (e && !is_under_way(s, e))
-                queue_drop(c, s, &e->entry);
+                queue_drop(c, s, &e->entry, WIRE_GAP_OVERFLOW);
 }
 
 /* Returns false if nothing is left to drop. */
@@ -176,7 +176,7 @@ static bool drop_oldest(struct core *c, struct session *s, struct lane *lane)
                 struct lane_entry *e = list_entry(link, struct lane_entry, of_lane);
                 if (is_under_way(s, e))
                         continue;
-                queue_drop(c, s, &e->entry);
+                queue_drop(c, s, &e->entry, WIRE_GAP_OVERFLOW);
                 return true;
         }
         return false;
@@ -188,7 +188,7 @@ static bool drop_newest(struct core *c, struct session *s, struct lane *lane)
 
         if (list_is_empty(&lane->entries) || is_under_way(s, e))
                 return false;
-        queue_drop(c, s, &e->entry);
+        queue_drop(c, s, &e->entry, WIRE_GAP_OVERFLOW);
         return true;
 }
 
@@ -246,7 +246,7 @@ static void drop_outdated(struct core *c, struct session *s, struct lane *lane)
         list_for_each_safe (link, &lane->entries) {
                 struct lane_entry *e = list_entry(link, struct lane_entry, of_lane);
                 if (!e->is_latest && !is_under_way(s, e))
-                        queue_drop(c, s, &e->entry);
+                        queue_drop(c, s, &e->entry, WIRE_GAP_OVERFLOW);
         }
 }
 

@@ -79,7 +79,7 @@ TEST(a_session_whose_socket_is_full_is_not_named_again)
         fake_room(sub, 0);
         fake_pub(pub, "a", "1");
         fake_pub(pub, "a", "2"); /* parked */
-        core_writable(f.core, sub->id);
+        core_writable(f.core, sub->id, f.now_ns);
         CHECK(core_next(f.core, &id));
         CHECK(core_out_build(f.core, sub->id, &packet));
         core_out_done(f.core, sub->id, CORE_OUT_SENT, f.now_ns); /* the other one is admitted */
@@ -296,7 +296,7 @@ TEST(answers_about_publications_keep_the_order_of_publishing)
         say_pub(pub, "..", "4");                         /* a bad topic */
         say_bytes(pub, "95 10 00 a1 61 81 01 02 c4 00"); /* 5: bad headers */
         say_bytes(pub, "95 11 00 a1 2a 80 00 92 13 00"); /* 6: chunks */
-        say_ingress(pub, WIRE_INGRESS_CONFIRM | WIRE_INGRESS_RETAIN, 7);
+        say_ingress(pub, WIRE_INGRESS_CONFIRM | 16, 7);
         say_pub(pub, "c", "7"); /* a flag that is not supported */
         say_ingress(pub, WIRE_INGRESS_CONFIRM, 8);
         say_pub(pub, "b", "8");

@@ -60,6 +60,11 @@ static void refuse_route(struct core *c, const struct flight *f, int outcome)
                 refuse(c, f, WIRE_CODE_NO_MEMORY, "", "no memory to route it");
 }
 
+void publish_refuse_topic(struct core *c, struct flight *f)
+{
+        refuse_route(c, f, ROUTE_E_BAD_TOPIC);
+}
+
 /* Returns false if nobody asked, or not any more. */
 static bool deliver_reply(struct core *c, struct flight *f)
 {
@@ -141,6 +146,11 @@ static bool publish_to_topic(struct core *c, struct flight *f)
                 refuse_route(c, f, r);
                 return true;
         }
+        bool is_kept = !f->request && (f->pub->header.flags & WIRE_INGRESS_RETAIN);
+        if (is_kept && retain_keep(c, m) < 0) {
+                refuse(c, f, WIRE_CODE_NO_MEMORY, "", "no memory to retain it");
+                return true;
+        }
         if (f->request) {
                 m->token = f->request->token;
                 m->flags |= WIRE_DELIVERY_REQUEST;
@@ -165,6 +175,8 @@ static bool publish_now(struct core *c, struct flight *f)
                 publish_reply(c, f);
         else if (pub->header.kind == PUB_REQUEST && !f->request)
                 publish_credit(c, f->publisher, pub->cost); /* nobody wants the answer any more */
+        else if (pub->header.kind == PUB_PLAIN && (pub->header.flags & WIRE_INGRESS_WILL))
+                will_keep(c, f);
         else if (topic_is_reserved(m->data + m->topic_at, m->topic_len))
                 publish_to_broker(c, f);
         else
@@ -218,6 +230,8 @@ static struct msg *new_msg(struct core *c, const struct session *s, struct run *
         m->topic_at = (uint32_t)(run->first.topic.data - run->data);
         m->topic_len = (uint32_t)run->first.topic.len;
         m->placed = run->first.size;
+        m->born_ns = c->now_ns;
+        m->ttl_ns = run->header.kind == PUB_PLAIN ? run->header.ttl_ms * UINT64_C(1000000) : 0;
         m->sender = s->number;
         m->peer = s->peer;
         msg_take_fds(c, m, take_ptr(run->fds));
@@ -242,16 +256,19 @@ static void publish_one(struct core *c, struct session *s, struct run *run)
         msg_unref(m);
 }
 
-/* A subscription with rules of its own counts messages, so none may come in one piece with others.
- */
+/* A subscription with rules of its own counts messages, so none may come in one piece with others;
+ * nor may what is kept by itself. */
 static bool must_split(struct core *c, const struct run *run)
 {
         const struct slice *topic = &run->first.topic;
         struct route *route;
 
         /* Should that fail it will be told of the whole. */
-        return run->n_frames > 1 && route_get(c, topic->data, topic->len, &route) == 0 &&
-               route->has_lanes;
+        if (run->n_frames == 1)
+                return false;
+        if (run->header.flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL))
+                return true;
+        return route_get(c, topic->data, topic->len, &route) == 0 && route->has_lanes;
 }
 
 static void publish_each(struct core *c, struct session *s, const struct run *run)
@@ -281,6 +298,19 @@ void publish_run(struct core *c, struct session *s, struct run *run)
                 publish_each(c, s, run);
         else
                 publish_one(c, s, run);
+}
+
+void publish_will(struct core *c, struct session *s)
+{
+        struct pub pub = {.header.flags = s->will.flags, .msg = s->will.msg, .n_frames = 1};
+
+        if (!pub.msg)
+                return;
+        pub.msg->born_ns = c->now_ns;
+        s->published++;
+        c->count.published++;
+        submit(c, &(struct flight){.publisher = s, .pub = &pub});
+        will_drop(s);
 }
 
 /* Goes on with the parked publications of `s`, until one has to wait again. */

@@ -104,6 +104,7 @@ static void account(struct core *c, struct session *s, const struct msg *m, bool
         s->queue_fds += sign * m->n_fds;
         s->placed_bytes += sign * m->placed;
         s->n_placed += m->placed ? sign : 0;
+        s->n_mortal += m->ttl_ns ? sign : 0;
         c->count.placed_bytes += sign * m->placed;
         c->count.queued_bytes += sign * m->len;
         c->count.queued += sign * m->n_frames;
@@ -192,6 +193,7 @@ int queue_push(struct core *c, struct session *s, struct msg *m, const struct ta
         if (t) {
                 e->subset = t->subset;
                 e->observer = t->observer;
+                e->is_retained = t->is_retained;
                 e->withheld = msg_user_fds(m) > t->max_fds;
         }
         return push(c, s, e);
@@ -262,17 +264,44 @@ static bool merge_gap(struct core *c, struct session *s, struct entry *e, bool f
         return false;
 }
 
-void queue_drop(struct core *c, struct session *s, struct entry *e)
+void queue_drop(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason)
 {
         uint64_t token = e->observer ? 0 : e->msg->token;
         struct holder *holder = token ? request_holder(c, s, token) : NULL;
 
-        queue_make_gap(c, s, e, WIRE_GAP_OVERFLOW);
+        queue_make_gap(c, s, e, reason);
         if (!merge_gap(c, s, e, false))
                 (void)merge_gap(c, s, e, true);
         /* Who did not get a request cannot answer it. */
         if (holder)
                 request_drop_holder(c, holder);
+}
+
+bool msg_is_too_old(const struct core *c, const struct msg *m)
+{
+        return m->ttl_ns && c->now_ns - m->born_ns >= m->ttl_ns;
+}
+
+bool queue_expire(struct core *c, struct session *s, size_t bytes)
+{
+        size_t seen = 0;
+        bool any = false;
+
+        list_for_each_safe (link, &s->queue) {
+                struct entry *e = list_entry(link, struct entry, link);
+                bool is_under_way = s->is_chunking && e == queue_first(s);
+                if (seen > bytes)
+                        break;
+                if (!e->msg)
+                        continue;
+                if (is_under_way || !msg_is_too_old(c, e->msg)) {
+                        seen += e->msg->len;
+                        continue;
+                }
+                queue_drop(c, s, e, WIRE_GAP_EXPIRED);
+                any = true;
+        }
+        return any;
 }
 
 void queue_pop(struct core *c, struct session *s)
@@ -294,6 +323,7 @@ void queue_forget_request(struct core *c, struct session *s, uint64_t id)
 void queue_clear(struct core *c, struct session *s)
 {
         c->count.discarded += s->queue_messages;
+        s->discarded += s->queue_messages;
         while (!list_is_empty(&s->queue))
                 queue_pop(c, s);
         s->is_chunking = false;

@@ -12,7 +12,7 @@ enum { REPORT_SESSIONS = 128 };
 
 /* Names are plain text (checked at HELLO); quotes and backslashes are all that JSON minds in them.
  */
-static int put_string(struct buf *out, const char *text)
+int report_string(struct buf *out, const char *text)
 {
         int r = buf_push(out, "\"", 1);
 
@@ -31,7 +31,7 @@ static int put_broker(const struct core *c, uint64_t now_ns, struct buf *out)
         int r = buf_printf(out, "{\"broker\":{\"version\":");
 
         if (r == 0)
-                r = put_string(out, config->name);
+                r = report_string(out, config->name);
         if (r == 0)
                 r = buf_printf(out, ",\"instance\":\"");
         for (size_t i = 0; i < sizeof(config->instance) && r == 0; i++)
@@ -82,7 +82,7 @@ static int put_session(const struct session *s, bool is_first, struct buf *out)
                 out, "%s{\"session\":%" PRIu64 ",\"name\":", is_first ? "" : ",", s->number);
 
         if (r == 0)
-                r = put_string(out, s->name);
+                r = report_string(out, s->name);
         if (r < 0)
                 return r;
         return buf_printf(out,

@@ -162,6 +162,7 @@ void session_end(struct core *c, struct session *s, enum wire_code code, const c
         if (s->state == SESSION_HELLO)
                 c->n_unready--;
         s->state = SESSION_ENDING;
+        s->end_code = code;
         bool was_full = s->socket_full;
         s->socket_full = false; /* the shell must hear of it, although the client may never read */
         heap_remove(&c->timers, &s->timer.node);
@@ -192,6 +193,7 @@ void session_strip(struct core *c, struct session *s)
 void session_leave(struct core *c, struct session *s)
 {
         s->state = SESSION_LEAVING;
+        will_drop(s); /* it knows that it goes, or all go */
         upload_drop(c, s);
         stop_receiving(c, s);
         if (queue_watch(c, s) < 0 ||
@@ -220,6 +222,7 @@ void session_free(struct core *c, struct session *s)
         list_remove(&s->ghost);
         c->n_ghosts--;
         list_remove(&s->runnable);
+        will_drop(s);
         map_deinit(&s->subs);
         map_deinit(&s->requests);
         buf_deinit(&s->control);
@@ -246,6 +249,10 @@ void core_close(struct core *c, struct session_id id, uint64_t now_ns)
         buf_deinit(&s->control);
         list_push_back(&c->ghosts, &s->ghost);
         c->n_ghosts++;
+        if (s->was_opened)
+                presence_closed(c, s);
+        if (!c->is_stopping)
+                publish_will(c, s);
         if (list_is_empty(&s->parked))
                 session_free(c, s);
         publish_resume(c); /* others that waited for it; it may have waited for itself */

@@ -74,7 +74,7 @@ TEST(an_id_of_a_closed_session_is_void)
                 f.core, a->id, &(struct core_arrival){.data = "\x92\x05\x01", .len = 3}, f.now_ns);
         core_end(f.core, a->id, WIRE_CODE_PROTOCOL, "late", f.now_ns);
         core_close(f.core, a->id, f.now_ns);
-        core_writable(f.core, a->id);
+        core_writable(f.core, a->id, f.now_ns);
         core_out_done(f.core, a->id, CORE_OUT_SENT, f.now_ns);
         CHECK(!core_out_build(f.core, a->id, &packet));
         CHECK(!core_is_over(f.core, a->id));

@@ -94,6 +94,10 @@ enum {
         LIMIT_SUBSCRIPTIONS = 16384,
         /* "requests": unanswered requests of one session. */
         LIMIT_REQUESTS = 4096,
+        /* "retained", "retained_bytes": last values kept, and what they weigh, payloads in memory
+         * files too. */
+        LIMIT_RETAINED = 16384,
+        LIMIT_RETAINED_BYTES = 256 << 20,
         /* "routes": topics whose receivers are remembered. A route with one receiver is 200 B. */
         LIMIT_ROUTES = 65536,
         /* "match_nodes": steps of one wildcard match; 16 tokens with a `*` branch at each level

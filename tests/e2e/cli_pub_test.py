@@ -222,16 +222,6 @@ class LossTest(harness.TestCase):
         self.lost(pub)
 
 
-class UnsupportedTest(harness.TestCase):
-    """What this broker does not have yet is refused by it, in its own words."""
-
-    def test_retain_and_ttl(self):
-        for option in (["--retain"], ["--ttl", "1000"]):
-            result = self.run_tool("pub", *option, "a.b", "x")
-            self.assertEqual(result.status, 1)
-            self.assertRegex(result.err, rb"\Apub: a\.b: no [^\n]+\n\Z")
-
-
 class FakeTest(harness.TestCase):
     """What the broker is told, seen from its side."""
 

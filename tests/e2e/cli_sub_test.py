@@ -109,9 +109,6 @@ class SubTest(harness.TestCase):
             with self.subTest(arguments):
                 self.expect(1, "sub", *arguments, "a",
                             err=f"sub: {subject}: this broker has no {option}")
-        result = self.run_tool("sub", "--will", "w.t=gone", "a")
-        self.assertEqual(result.status, 1)
-        self.assertRegex(result.err, rb"\Asub: w\.t: no [^\n]+\n\Z")
 
     def test_wrong_command_lines_are_usage_errors(self):
         for arguments, complaint in (

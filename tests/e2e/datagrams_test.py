@@ -107,6 +107,13 @@ class Publishing(DatagramTest):
         self.assertEqual(take_payloads(self.receiver, 5), [b"1", b"2", b"3", b"4", b"5"])
         self.counted(datagrams_refused=0)
 
+    def test_one_may_be_retained(self):
+        self.send([F.INGRESS, 2], pub(b"kept"))
+        self.assertEqual(take_payloads(self.receiver, 1), [b"kept"])
+        late = self.connect(self.name)
+        subscribe(late, "a.b")
+        self.assertEqual(take_payloads(late, 1), [b"kept"])
+
     def test_the_largest_packet(self):
         head = len(encode(pub(bytes(60000)))) - 60000
         self.send(pub(b"x" * (65024 - head)))
@@ -146,9 +153,6 @@ class Refused(DatagramTest):
     def test_topics_and_headers_that_break_the_rules(self):
         self.refused([pub(topic="a..b")], [pub(topic="")], [pub(topic="a.*")],
                      [pub(topic="$sys.status")], [pub(headers={"$x": 1})], [pub(headers={"x": []})])
-
-    def test_retaining_is_not_to_be_had(self):
-        self.refused([[F.INGRESS, 2], pub()])
 
     def test_placed_payloads_and_counts_of_descriptors(self):
         self.refused([pub(n_fds=1)], [pub(5, n_fds=1)], [pub(5)])

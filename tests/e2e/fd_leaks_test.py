@@ -43,9 +43,18 @@ class Nowhere(FdTest):
                                    ("a.b", {"$x": 1}), ("a.b", {"x": [1]})):
                 self.assertIsInstance(confirmed(self.publisher, topic, headers=headers,
                                                 fds=[fd(), fd()]), Err)
-            for flags in (2, 8, 1 << 20):           # RETAIN, WILL, one that nobody knows
+            for flags in (16, 1 << 20):             # that nobody knows
                 self.publisher.send_frames([F.INGRESS, flags], [F.PUB, 1, "a.b", {}, b""],
                                            fds=[fd()])
+            sync(self.publisher)
+
+    def test_what_was_kept_and_is_cleared(self):
+        with self.leaves_nothing() as fd:
+            for flags in (2, 8):                    # RETAIN, WILL
+                self.publisher.send_frames([F.INGRESS, flags], [F.PUB, 1, "kept", {}, b""],
+                                           fds=[fd()])
+            self.publisher.send_frames([F.INGRESS, 2], [F.PUB, 0, "kept", {}, b""])
+            self.publisher.send_frames([F.INGRESS, 8], [F.PUB, 0, "", {}, b""])
             sync(self.publisher)
 
     def test_requests_that_nobody_answers_and_replies_that_nobody_wants(self):

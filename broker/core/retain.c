@@ -1,0 +1,151 @@
+/* Design note. Last values by topic. The message that was delivered is the one that is kept: a
+ * reference, descriptors included, so a service that comes back finds the socket that it had left
+ * here. It goes on to count in the limits of the sender's publication (held_fds), and in two of its
+ * own; a publication that would break them is refused before anybody gets it.
+ *
+ * A new subscription gets what matches in the order in which the topics were first kept, behind its
+ * OK and before anything else. These entries may go beyond the limits of its backlog: all of them
+ * are references to what is kept anyway. */
+#include "broker/core/internal.h"
+#include "proto/wire/topic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t weight(const struct msg *m)
+{
+        return m->len + m->placed;
+}
+
+static struct retained *find(const struct core *c, const void *topic, size_t len)
+{
+        map_for_each (link, &c->retained, hash_bytes(c->config.seed, topic, len)) {
+                struct retained *r = container_of(link, struct retained, by_topic);
+                if (r->msg->topic_len == len &&
+                        !memcmp(r->msg->data + r->msg->topic_at, topic, len))
+                        return r;
+        }
+        return NULL;
+}
+
+static void forget(struct core *c, struct retained *r)
+{
+        c->retained_bytes -= weight(r->msg);
+        map_remove(&c->retained, &r->by_topic);
+        list_remove(&r->in_order);
+        msg_unref(r->msg);
+        free(r);
+}
+
+static bool is_empty(const struct msg_pub *pub)
+{
+        return pub->payload.data && !pub->payload.len && !pub->n_fds;
+}
+
+struct refusal retain_judge(const struct core *c, const struct run *run)
+{
+        const struct core_limits *limits = &c->config.limits;
+        const struct msg_pub *pub = &run->first;
+        const struct retained *r = find(c, pub->topic.data, pub->topic.len);
+        uint64_t bytes = c->retained_bytes - (r ? weight(r->msg) : 0);
+
+        if (is_empty(pub))
+                return (struct refusal){.code = WIRE_CODE_NONE};
+        if (!r && c->retained.n >= limits->retained)
+                return (struct refusal){
+                        WIRE_CODE_LIMIT, "retained", "too many topics have a retained value"};
+        if (bytes + run->len + pub->size > limits->retained_bytes)
+                return (struct refusal){
+                        WIRE_CODE_LIMIT, "retained_bytes", "too much is retained already"};
+        return (struct refusal){.code = WIRE_CODE_NONE};
+}
+
+static int add(struct core *c, struct msg *m)
+{
+        const uint8_t *topic = m->data + m->topic_at;
+        struct retained *r = calloc(1, sizeof(*r));
+
+        if (!r || map_add(&c->retained, &r->by_topic,
+                          hash_bytes(c->config.seed, topic, m->topic_len)) < 0) {
+                free(r);
+                return -ENOMEM;
+        }
+        r->msg = msg_ref(m);
+        list_push_back(&c->retained_order, &r->in_order);
+        c->retained_bytes += weight(m);
+        return 0;
+}
+
+int retain_keep(struct core *c, struct msg *m)
+{
+        struct retained *r = find(c, m->data + m->topic_at, m->topic_len);
+        const uint8_t *at = m->data;
+        struct msg_pub pub;
+        struct frame f;
+
+        /* It was scanned and decoded before. */
+        if (scan_frame(&at, m->data + m->len, &f) != 0 || message_decode_pub(&f, &pub) != 0)
+                return 0;
+        if (is_empty(&pub)) {
+                if (r)
+                        forget(c, r);
+                return 0;
+        }
+        if (!r)
+                return add(c, m);
+        c->retained_bytes += weight(m) - weight(r->msg);
+        msg_unref(r->msg);
+        r->msg = msg_ref(m);
+        return 0;
+}
+
+static int send(struct core *c, const struct retained *r, const struct sub *sub, struct subset *set)
+{
+        struct target t = {
+                .session = sub->session,
+                .subset = set,
+                .max_fds = sub->max_fds,
+                .observer = sub->observer,
+                .lane = sub->lane,
+                .is_retained = true,
+        };
+        bool waits = !t.lane || lane_waits(t.lane);
+
+        if (!waits && !overflow_make_room(c, sub->session, r->msg, &t))
+                return 0;
+        return queue_push(c, sub->session, r->msg, &t);
+}
+
+void retain_send(struct core *c, struct session *s, struct sub *sub, struct slice filter)
+{
+        struct subset *set = NULL;
+        int result = 0;
+
+        list_for_each_safe (link, &c->retained_order) {
+                struct retained *r = list_entry(link, struct retained, in_order);
+                const struct msg *m = r->msg;
+                if (msg_is_too_old(c, m)) {
+                        forget(c, r);
+                        continue;
+                }
+                if (!filter_matches(filter.data, filter.len, m->data + m->topic_at, m->topic_len))
+                        continue;
+                if (!set && !(set = subset_of_one(sub->number)))
+                        result = -ENOMEM;
+                if (result == 0)
+                        result = send(c, r, sub, set);
+                if (result < 0 || s->state != SESSION_OPEN)
+                        break;
+        }
+        subset_unref(set);
+        if (result < 0)
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+}
+
+void retain_deinit(struct core *c)
+{
+        for (struct list *link; (link = list_first(&c->retained_order));)
+                forget(c, list_entry(link, struct retained, in_order));
+        map_deinit(&c->retained);
+}

@@ -16,8 +16,6 @@
 #include "proto/wire/limits.h"
 #include "proto/wire/message.h"
 
-/* ------------------------------------------------------------------ timers */
-
 enum timer_kind { TIMER_STATE, TIMER_STALL, TIMER_REQUEST, TIMER_FLIGHT };
 
 struct timer {
@@ -388,7 +386,6 @@ struct core {
         struct map retained;
         struct list retained_order;
         uint64_t retained_bytes;
-
         struct map requests;
         struct packet packet;
 

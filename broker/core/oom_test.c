@@ -70,6 +70,7 @@ static const struct play plays[] = {
         /* With the one every publication starts a watch, with the other hardly any. */
         {oom_play_small, "queue_messages=3"},
         {oom_play_small, "queue_messages=8"},
+        {oom_play_keep, "queue_messages=6 retained=5"},
         {oom_play_large, "queue_messages=4 flight_fds=20 stall_ms=1000"},
 };
 

@@ -71,7 +71,8 @@
  * baton_process between them) are gathered into large packets, and leave when one is full, with the
  * next call that waits or processes, or within a millisecond: by themselves on a handle that
  * blocks, by baton_timeout on one that does not. What is gathered leaves before a fork, and when
- * the process ends by exit or by returning from main; not when it ends by _exit or a signal.
+ * the process ends by exit or by returning from main; not when it ends by _exit or a signal, nor
+ * what a callback has published that calls exit itself.
  *
  * The broker may go away. A handle that should come back to it, with its subscriptions, is told so
  * by baton_set_reconnect (baton_connection.h); without, the loss is an error like others.
@@ -293,9 +294,10 @@ BATON_API BATON_MUST int baton_wait(baton *b, int timeout_ms);
  * baton_process, which never waits and dispatches what there is, up to a fair share. Returns as
  * baton_wait.
  *
- * baton_fd is -1 while there is nothing to poll. It changes within baton_process (and the calls
- * that wait) only, and is -1 after at least one of them before it is another descriptor; so who
- * registers it, as with epoll, compares it after each and misses nothing. */
+ * baton_fd is -1 while there is nothing to poll. It becomes -1 within any call that finds the
+ * connection lost, and another descriptor within baton_process (and the calls that wait) only,
+ * never in the same turn; so who registers it, as with epoll, compares it after each baton_process
+ * and misses nothing. */
 BATON_API int baton_fd(const baton *b);
 BATON_API short baton_events(const baton *b);
 BATON_API int baton_timeout(const baton *b);

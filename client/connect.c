@@ -39,7 +39,10 @@ static int finish_old(struct baton *b)
                 return handle_fail(b, -EISCONN, "connected already");
         if (b->join)
                 return handle_fail(b, -EISCONN, "connecting already");
-        return run_out(b);
+        int r = run_out(b);
+        if (r == 0)
+                b->loss = 0; /* nobody need be told any more */
+        return r;
 }
 
 int connect_forget_old(struct baton *b)
@@ -80,6 +83,8 @@ static int begin(struct baton *b, const char *addresses, int timeout_ms)
                 return r;
         if ((r = parse(b, addresses, list, &n)) < 0)
                 return r;
+        if (b->stay)
+                b->stay->tries = 0;
         return join_new(b, list, n, until_ns);
 }
 
@@ -187,8 +192,6 @@ static int close_away(struct baton *b, uint64_t deadline_ns)
         if (b->freed || !b->join)
                 return b->freed ? -ENOTCONN : CLOSE_E_GO;
         join_end(b, &v);
-        if (r < 0 && b->stay)
-                kept_end_all(b, &v);
         ops_end_all(b, &v);
         return r;
 }
@@ -241,13 +244,12 @@ static int close_it(struct baton *b, int timeout_ms)
         }
         if (b->freed)
                 return -ENOTCONN;
+        stay_close(b);
         int left = run_out(b);
         if (b->freed)
                 return -ENOTCONN;
-        if (b->stay) {
+        if (b->stay)
                 subs_clear(b);
-                b->stay->had_session = false;
-        }
         return left < 0 ? left : r;
 }
 

@@ -65,7 +65,6 @@ struct join {
         size_t n, i;          /* n 0: `link` was given */
         bool again;           /* when all have failed, from the beginning */
         bool is_return;       /* the handle is away */
-        unsigned tries;       /* of all */
         int rest_ms;          /* before somebody busy is tried again */
         uint64_t at_ns;       /* when to go on */
         uint64_t until_ns;    /* the end of all trying */

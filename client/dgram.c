@@ -34,13 +34,16 @@ int datagram_open(struct baton *b, const struct address *a, struct refusal *ret_
         return 0;
 }
 
-static int lose(struct baton *b)
+/* What could not be sent is the caller's still. */
+static int lose(struct baton *b, const struct post *p)
 {
+        out_drop(&b->out);
+        post_take_back(b, p);
         handle_lose(b, -ENOTCONN, 0, "nobody reads there any more");
         return handle_check(b);
 }
 
-static int send_packet(struct baton *b)
+static int send_packet(struct baton *b, const struct post *p)
 {
         int r = dgram_send(b->dgram, b->out.data, b->out.len);
 
@@ -51,7 +54,7 @@ static int send_packet(struct baton *b)
                 out_note_full(&b->out);
                 return handle_fail(b, -EAGAIN, "%s: the socket is full", b->facts.address);
         case LINK_E_GONE:
-                return lose(b);
+                return lose(b, p);
         case LINK_E_EXHAUSTED:
                 return handle_fail(b, -ENOMEM, "out of memory");
         default:
@@ -72,8 +75,8 @@ int datagram_post(struct baton *b, struct post *p)
         if (r < 0)
                 return r;
         b->out.window = p->cost; /* there is none */
-        if ((r = post_put(b, p)) == 0)
-                r = send_packet(b);
+        if ((r = post_put(b, p)) == 0 && (r = send_packet(b, p)) < 0 && b->dgram)
+                post_take_back(b, p);
         out_reset(&b->out);
         return r;
 }

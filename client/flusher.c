@@ -30,7 +30,7 @@ static struct {
         struct list parks;
         bool is_ready;          /* list and condition are initialised, hooks are set */
         atomic_bool is_running; /* there is a thread */
-        bool ends;
+        atomic_bool ends;
 } flusher = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 atomic_bool flusher_is_asleep;
@@ -121,7 +121,7 @@ static void sleep_until_woken(void)
 {
         atomic_store(&flusher_is_asleep, true);
         /* Whoever opened one before it could see that has not woken us. */
-        while (!flusher.ends && atomic_load(&flusher_is_asleep) && !is_any_open())
+        while (!atomic_load(&flusher.ends) && atomic_load(&flusher_is_asleep) && !is_any_open())
                 pthread_cond_wait(&flusher.wake, &flusher.lock);
         atomic_store(&flusher_is_asleep, false);
 }
@@ -131,7 +131,7 @@ static void *run(void *arg)
         unsigned quiet = 0;
 
         pthread_mutex_lock(&flusher.lock);
-        while (!flusher.ends) {
+        while (!atomic_load(&flusher.ends)) {
                 tick();
                 quiet = look_at_all() ? 0 : quiet + 1;
                 if (quiet < FLUSHER_QUIET_TICKS)
@@ -233,7 +233,7 @@ static void at_exit(void)
         uint64_t deadline_ns = clock_deadline(FLUSHER_EXIT_MS);
 
         pthread_mutex_lock(&flusher.lock);
-        flusher.ends = true;
+        atomic_store(&flusher.ends, true);
         bool is_running = atomic_exchange(&flusher.is_running, false);
         pthread_cond_signal(&flusher.wake);
         list_for_each (it, &flusher.parks)
@@ -284,7 +284,7 @@ static int prepare(struct baton *b)
         int r;
 
         pthread_mutex_lock(&flusher.lock);
-        r = flusher.ends ? -EAGAIN : make_ready();
+        r = atomic_load(&flusher.ends) ? -EAGAIN : make_ready();
         if (r == 0 && !b->out.park)
                 r = join(b);
         if (r == 0 && needs_thread && !atomic_load(&flusher.is_running))
@@ -295,12 +295,13 @@ static int prepare(struct baton *b)
         return r;
 }
 
-/* A process that was forked has no thread, and must find out. */
+/* A process that was forked has no thread, and one that ends has nobody, and must find out. */
 static bool is_prepared(const struct baton *b)
 {
         const struct park *p = b->out.park;
 
-        return p && atomic_load(&p->needs_thread) == !b->nonblocking &&
+        return p && !atomic_load(&flusher.ends) &&
+               atomic_load(&p->needs_thread) == !b->nonblocking &&
                (b->nonblocking || atomic_load(&flusher.is_running));
 }
 

@@ -189,9 +189,16 @@ static int fail_unconnected(struct baton *b)
         return -ENOTCONN;
 }
 
+int handle_check_sending(struct baton *b)
+{
+        if (bt_unlikely(b->stay && !b->link && !b->dgram))
+                stay_come_back(b);
+        return handle_check(b);
+}
+
 int handle_check_publishing(struct baton *b)
 {
-        return kept_is_taking(b) ? 0 : handle_check(b);
+        return kept_is_taking(b) ? 0 : handle_check_sending(b);
 }
 
 int handle_check_subscribing(struct baton *b)
@@ -264,7 +271,11 @@ int baton_set_name(baton *b, const char *name)
 
 void baton_set_nonblocking(baton *b, bool on)
 {
+        out_hold(b);
         b->nonblocking = on;
+        /* It is another one now who sends what is gathered. */
+        int r = out_part(b, 0);
+        (void)r;
 }
 
 void baton_set_no_echo(baton *b, bool on)

@@ -110,9 +110,11 @@ int handle_fail_code(struct baton *b, int error, unsigned code, const char *text
 int handle_fail_here(struct baton *b, int error, const char *format, ...) BT_PRINTF(3, 4);
 int handle_fail_op(struct baton *b, const struct waiter *w);
 
-/* handle_check: connected, or -ENOTCONN with the reason. handle_check_publishing: or it may be kept
- * until it is; handle_check_subscribing: or subscriptions are made when it is. */
+/* handle_check: connected, or -ENOTCONN with the reason. handle_check_sending: or it is now, having
+ * come back; handle_check_publishing: or it may be kept until it is; handle_check_subscribing: or
+ * subscriptions are made when it is. */
 BT_MUST int handle_check(struct baton *b);
+BT_MUST int handle_check_sending(struct baton *b);
 BT_MUST int handle_check_publishing(struct baton *b);
 BT_MUST int handle_check_subscribing(struct baton *b);
 

@@ -35,20 +35,19 @@ static void skip(struct join *j, const struct refusal *why)
         s->code = why->code;
 }
 
-static struct join *new_join(uint64_t until_ns)
+static struct join *new_join(struct baton *b, uint64_t until_ns)
 {
-        struct join *j = calloc(1, sizeof(*j));
+        struct join *j = b->stay ? take_ptr(b->stay->spare) : NULL;
 
-        if (j) {
-                j->until_ns = until_ns;
-                j->rest_ms = JOIN_BUSY_FIRST_MS;
-        }
+        if (!j && !(j = malloc(sizeof(*j))))
+                return NULL;
+        *j = (struct join){.until_ns = until_ns, .rest_ms = JOIN_BUSY_FIRST_MS};
         return j;
 }
 
 int join_new(struct baton *b, const struct address *list, size_t n, uint64_t until_ns)
 {
-        struct join *j = new_join(until_ns);
+        struct join *j = new_join(b, until_ns);
 
         if (!j)
                 return handle_fail(b, -ENOMEM, "out of memory");
@@ -62,7 +61,7 @@ int join_new(struct baton *b, const struct address *list, size_t n, uint64_t unt
 int join_new_link(struct baton *b, struct link *link, const struct cred *broker, bool is_inherited,
         const char *address, uint64_t until_ns)
 {
-        struct join *j = new_join(until_ns);
+        struct join *j = new_join(b, until_ns);
 
         if (!j) {
                 link_free(link);
@@ -76,11 +75,14 @@ int join_new_link(struct baton *b, struct link *link, const struct cred *broker,
         return 0;
 }
 
-static struct join *free_join(struct join *j)
+/* The next one should not want for memory. */
+static void retire(struct baton *b, struct join *j)
 {
-        link_free(j->link);
-        free(j);
-        return NULL;
+        j->link = link_free(j->link);
+        if (b->stay && !b->stay->spare)
+                b->stay->spare = j;
+        else
+                free(j);
 }
 
 void join_end(struct baton *b, const struct verdict *v)
@@ -91,7 +93,7 @@ void join_end(struct baton *b, const struct verdict *v)
                 return;
         if (j->op)
                 op_end(b, j->op, v, false);
-        free_join(j);
+        retire(b, j);
 }
 
 /* ---------------------------------------------------------------- one address */
@@ -105,6 +107,9 @@ static void rest(struct join *j, int ms)
 static bool rest_because_busy(struct join *j)
 {
         if (clock_left_ms(j->until_ns) == 0)
+                return false;
+        /* Who goes on for ever should try the others too. */
+        if (j->again && j->rest_ms >= JOIN_BUSY_MOST_MS)
                 return false;
         rest(j, j->rest_ms);
         j->rest_ms = j->rest_ms * 2 > JOIN_BUSY_MOST_MS ? JOIN_BUSY_MOST_MS : j->rest_ms * 2;
@@ -187,10 +192,9 @@ static int end_pass(struct baton *b)
 
         if (!j->again || !stay_is_passing(j->skipped.error) || clock_left_ms(j->until_ns) == 0)
                 return give_up(b);
-        rest(j, stay_delay_ms(b, j->tries++));
+        rest(j, stay_delay_ms(b));
         if (j->at_ns > j->until_ns)
                 j->at_ns = j->until_ns;
-        j->rest_ms = JOIN_BUSY_FIRST_MS;
         j->i = 0;
         j->skipped = (struct skipped){.text = ""};
         return JOIN_E_AGAIN;
@@ -205,6 +209,7 @@ static int skip_address(struct baton *b, const struct refusal *why)
                           (why->error == -ETIMEDOUT && clock_left_ms(j->until_ns) != 0);
 
         skip(j, why);
+        j->rest_ms = JOIN_BUSY_FIRST_MS;
         /* Out of time or memory: the next would fare no better. */
         if (!is_its_own || ++j->i >= j->n)
                 return end_pass(b);
@@ -225,7 +230,7 @@ static int finish(struct baton *b)
         if (j->op)
                 op_end(b, j->op, &(struct verdict){0, 0, ""}, false);
         stay_begin(b, j->list, j->n);
-        free_join(j);
+        retire(b, j);
         if (b->link)
                 in_keep(b);
         stay_restore(b);

@@ -110,11 +110,12 @@ void kept_forget(struct baton *b, struct kept *k)
         kept_free(k);
 }
 
-static void drop(struct baton *b, struct kept *k, const struct verdict *v)
+/* `k` is off the row. */
+static void end_one(struct baton *b, struct kept *k, const struct verdict *v)
 {
         struct op *op = k->op;
 
-        kept_forget(b, k);
+        kept_free(k);
         if (op)
                 op_end(b, op, v, false);
         else
@@ -123,16 +124,19 @@ static void drop(struct baton *b, struct kept *k, const struct verdict *v)
 
 void kept_end_all(struct baton *b, const struct verdict *v)
 {
-        while (!kept_is_empty(b))
-                drop(b, container_of(list_first(&b->stay->kept), struct kept, link), v);
+        while (!kept_is_empty(b)) {
+                struct kept *k = container_of(list_first(&b->stay->kept), struct kept, link);
+                unlink_kept(b, k);
+                end_one(b, k, v);
+        }
 }
 
-void kept_push(struct baton *b, struct kept *k, struct op *op)
+void kept_push(struct baton *b, struct kept *k, struct op *op, struct list *before)
 {
         k->op = op;
         if (op)
                 op->kept = k;
-        list_push_back(&b->stay->kept, &k->link);
+        list_push_back(before ? before : &b->stay->kept, &k->link);
         b->stay->kept_bytes += kept_size(k);
         out_tune(b);
 }
@@ -142,7 +146,7 @@ static int add(struct baton *b, const struct post *p)
         const struct stay *s = b->stay;
         struct kept *k = NULL;
 
-        if (p->head != WIRE_INGRESS || !s->options.keep_bytes)
+        if (p->head != WIRE_INGRESS || !s->options.keep_bytes || !(b->link || b->dgram || b->join))
                 return handle_check(b);
         int r = kept_new(b, p, &k);
         if (r < 0)
@@ -155,38 +159,65 @@ static int add(struct baton *b, const struct post *p)
                         "(keep_bytes)",
                         s->kept_bytes, s->options.keep_bytes);
         }
-        kept_push(b, k, p->op);
+        kept_push(b, k, p->op, NULL);
         return 0;
 }
 
-static bool is_too_old(const struct kept *k)
+uint64_t kept_age_ms(const struct kept *k)
 {
-        return k->ms && clock_ns() - k->at_ns >= k->ms * 1000000;
+        return (clock_ns() - k->at_ns) / 1000000;
 }
 
-/* Returns 0 · KEPT_E_AGAIN · -ENOTCONN. */
+static int put_back(struct baton *b, struct kept *k)
+{
+        kept_push(b, k, k->op, b->stay->kept.next);
+        return KEPT_E_AGAIN;
+}
+
+/* The connection was lost before it was put. The library's own is made anew for the next session,
+ * and if there will be none the rest has ended already. Returns -ENOTCONN. */
+static int lose_one(struct baton *b, struct kept *k)
+{
+        struct op *op = k->op;
+
+        if (op && op->kind == OP_RESTORE) {
+                op_drop(b, op);
+                kept_free(k);
+        } else if (!b->join) {
+                end_one(b, k, &(struct verdict){-ENOTCONN, b->loss_code, b->loss_text});
+        } else {
+                (void)put_back(b, k);
+        }
+        return -ENOTCONN;
+}
+
+/* It is off the row meanwhile: the connection may be lost, and what was put is then read back from
+ * the buffer. Returns 0 · KEPT_E_AGAIN · -ENOTCONN. */
 static int send_first(struct baton *b, struct kept *k)
 {
         struct post p = kept_post(k);
+        uint64_t age_ms = kept_age_ms(k);
         bool nonblocking = b->nonblocking;
 
-        if (is_too_old(k)) {
-                drop(b, k, &(struct verdict){-ETIMEDOUT, 0, "too old (ttl) when it could be sent"});
+        unlink_kept(b, k);
+        if (p.ms && age_ms >= p.ms) {
+                end_one(b, k,
+                        &(struct verdict){-ETIMEDOUT, 0, "too old (ttl) when it could be sent"});
                 return 0;
         }
         if (p.ms)
-                p.ms -= (clock_ns() - k->at_ns) / 1000000;
+                p.ms -= age_ms;
         b->nonblocking = true;
         int r = post_now(b, &p);
         b->nonblocking = nonblocking;
-        if (r == -EAGAIN)
-                return KEPT_E_AGAIN;
+        if (r == -EAGAIN || r == -EBUSY)
+                return put_back(b, k);
         if (r == -ENOTCONN && !b->link && !b->dgram)
-                return r;
+                return lose_one(b, k);
         if (r < 0)
-                drop(b, k, &(struct verdict){r, 0, b->error});
+                end_one(b, k, &(struct verdict){r, 0, b->error});
         else
-                kept_forget(b, k);
+                kept_free(k);
         return 0;
 }
 
@@ -213,6 +244,11 @@ int kept_drain(struct baton *b, uint64_t deadline_ns)
 
 /* ---------------------------------------------------------------- around a publication */
 
+static int fail_sending(struct baton *b)
+{
+        return handle_fail_here(b, -EAGAIN, "what was kept is still being sent");
+}
+
 /* There is a connection, and what was kept has not all been sent. */
 static int wait_or_add(struct baton *b, struct post *p)
 {
@@ -220,13 +256,23 @@ static int wait_or_add(struct baton *b, struct post *p)
                 int r = kept_send(b);
                 if (r == 0)
                         return KEPT_E_GO;
-                if (r < 0 || b->nonblocking)
+                if (r < 0)
+                        return add(b, p);
+                if (b->nonblocking)
                         break;
                 if ((r = handle_await(b, p->deadline_ns, false)) < 0)
                         return b->link ? r : add(b, p);
         }
-        int r = add(b, p);
-        return r == -ENOBUFS ? handle_fail(b, -EAGAIN, "what was kept is still being sent") : r;
+        int r = b->stay->options.keep_bytes ? add(b, p) : -ENOBUFS;
+        return r == -ENOBUFS ? fail_sending(b) : r;
+}
+
+int kept_clear(struct baton *b)
+{
+        if (!b->nonblocking)
+                return kept_drain(b, UINT64_MAX);
+        int r = kept_send(b);
+        return r == KEPT_E_AGAIN ? fail_sending(b) : r;
 }
 
 int kept_before(struct baton *b, struct post *p)
@@ -251,27 +297,26 @@ int kept_instead(struct baton *b, struct post *p, int error)
 struct salvage {
         struct msg_ingress ingress;
         bool is_publication; /* of the next PUB: no request, no reply */
+        struct list *before; /* what was kept and not even put is later */
         uint64_t n;
 };
 
-/* The operation that waits for it. Its id was the lost session's: it gets another. */
-static struct op *reclaim_op(struct baton *b, struct salvage *s)
+/* The operation that waits for the next publication, if one does. */
+static struct op *next_op(struct baton *b, struct salvage *s)
 {
-        if (!(s->ingress.flags & WIRE_INGRESS_CONFIRM))
-                return NULL;
-        struct op *op = ops_find(b, s->ingress.id++);
-        if (op) {
-                op_stop(b, op);
-                list_remove(&op->item.link);
-        }
-        return op;
+        return s->ingress.flags & WIRE_INGRESS_CONFIRM ? ops_find(b, s->ingress.id++) : NULL;
 }
 
 static void salvage_pub(struct baton *b, struct salvage *s, const struct frame *f)
 {
+        bool is_confirmed = s->ingress.flags & WIRE_INGRESS_CONFIRM;
+        struct op *op = next_op(b, s);
         struct message m;
         struct kept *k;
 
+        /* Nobody waits for it any more, or it is made anew. */
+        if (is_confirmed && (!op || op->kind != OP_ANSWER))
+                return;
         if (message_decode(f, &m) || m.pub.n_fds || !m.pub.payload.data)
                 return;
         const uint8_t *end = m.pub.topic.data + m.pub.topic.len;
@@ -286,15 +331,19 @@ static void salvage_pub(struct baton *b, struct salvage *s, const struct frame *
         };
         if (kept_new(b, &p, &k) < 0)
                 return;
-        struct op *op = reclaim_op(b, s);
+        if (op) {
+                /* Its id was the lost session's: it gets another. */
+                op_stop(b, op);
+                list_remove(&op->item.link);
+        }
         s->n += op == NULL;
-        kept_push(b, k, op);
+        kept_push(b, k, op, s->before);
 }
 
 uint64_t kept_salvage(struct baton *b)
 {
         const uint8_t *at = b->out.data, *end = at + b->out.len;
-        struct salvage s = {.is_publication = true};
+        struct salvage s = {.is_publication = true, .before = b->stay->kept.next};
         struct message m;
         struct frame f;
 
@@ -305,6 +354,8 @@ uint64_t kept_salvage(struct baton *b)
                         s.ingress = m.ingress;
                 else if (f.type == WIRE_PUB && s.is_publication)
                         salvage_pub(b, &s, &f);
+                else if (f.type == WIRE_BEGIN && s.is_publication)
+                        (void)next_op(b, &s);
                 s.is_publication = f.type != WIRE_REQUEST && f.type != WIRE_REPLY;
                 if (!s.is_publication)
                         s.ingress = (struct msg_ingress){.id = 0}; /* they end what was in force */

@@ -19,12 +19,14 @@ struct kept {
 
 /* kept_new copies a publication; its descriptors are duplicated. kept_free returns NULL. kept_post
  * makes a publication of it again, which borrows from it. kept_push has it sent when all that was
- * kept before is. Returns 0 · -ENOMEM · as post_copy_fds. */
+ * kept before is, or else, if `before` is not NULL, before that one. Returns 0 · -ENOMEM · as
+ * post_copy_fds. */
 BT_MUST int kept_new(struct baton *b, const struct post *p, struct kept **ret_k);
 struct kept *kept_free(struct kept *k);
 struct post kept_post(const struct kept *k);
-void kept_push(struct baton *b, struct kept *k, struct op *op);
+void kept_push(struct baton *b, struct kept *k, struct op *op, struct list *before);
 size_t kept_size(const struct kept *k); /* in the account */
+uint64_t kept_age_ms(const struct kept *k);
 
 enum { KEPT_E_GO = 1, KEPT_E_AGAIN = 2 };
 
@@ -41,6 +43,10 @@ BT_MUST int kept_send(struct baton *b);
 
 /* kept_drain waits until nothing is left. Returns 0 · as handle_await. */
 BT_MUST int kept_drain(struct baton *b, uint64_t deadline_ns);
+
+/* kept_clear is kept_drain, or -EAGAIN if the handle does not block: before something is sent that
+ * would be in the way. */
+BT_MUST int kept_clear(struct baton *b);
 
 /* kept_salvage takes what is gathered and was not sent, and may be kept, off the buffer of a lost
  * connection. Returns the number of those that nobody confirms. */
@@ -59,5 +65,8 @@ bool kept_is_empty(const struct baton *b);
 void kept_remember(struct baton *b, const struct post *p);
 BT_MUST int kept_restore(struct baton *b, bool is_other_instance);
 void kept_forget_lasting(struct baton *b);
+
+/* kept_forget_one: the broker refuses the retained value of `topic`, or the will. */
+void kept_forget_one(struct baton *b, const char *topic, bool is_will);
 
 #endif

@@ -56,7 +56,8 @@ int ops_new(struct baton *b, enum op_kind kind, struct op **ret_op)
 {
         struct op *op;
 
-        if (b->ops.n >= CLIENT_PENDING)
+        /* What a handle that stays connected asks and tells is bounded otherwise. */
+        if (b->ops.n >= CLIENT_PENDING && kind < OP_CONNECT)
                 return handle_fail(b, -ENOBUFS,
                         "%d answers are awaited already: dispatch, by baton_wait or baton_process, "
                         "first",
@@ -138,6 +139,8 @@ void op_drop(struct baton *b, struct op *op)
 {
         if (op->kept)
                 kept_forget(b, op->kept);
+        if (bt_unlikely(op->is_asked && b->stay))
+                stay_unask(b);
         detach(b, op);
         recycle(b, op);
 }
@@ -167,20 +170,18 @@ static void tell_done(struct baton *b, struct op *op, const struct verdict *v)
 /* What a handle that stays connected has asked, or has to say. */
 static void tell_stay(struct baton *b, struct op *op, const struct verdict *v)
 {
-        static const struct verdict fine = {0, 0, ""};
-
         switch (op->kind) {
         case OP_EVENT:
                 stay_tell(b, take_ptr(op->arg));
                 break;
         case OP_RESUB:
         case OP_RESTORE:
-                stay_answered(b, op->sub, op->arg, v);
+                stay_answered(b, op, v);
                 break;
         default:
                 tell_done(b, op, v);
                 if (!b->freed)
-                        stay_answered(b, 0, NULL, &fine);
+                        stay_answered(b, op, v);
                 break;
         }
 }

@@ -73,6 +73,7 @@ struct op {
         char *text;        /* in the queue: owned; NULL is "" */
         uint32_t sub;      /* OP_SUB, OP_RESUB */
         bool is_asked;     /* again, after a reconnect: READY waits for it */
+        bool is_will;      /* OP_RESTORE: not a retained value */
         struct kept *kept; /* the publication that it waits for is not sent yet */
         baton_message_fn reply;
         baton_done_fn done;

@@ -127,14 +127,21 @@ void out_drop(struct out *o)
         out_reset(o);
 }
 
-/* The broker reads no more; it may have said why. */
+void out_break(struct baton *b)
+{
+        b->out.broken = true;
+        b->out.blocked = false;
+        in_read_out(b);
+        /* It neither reads nor ends: who would come back must not wait for that. */
+        if (b->stay && b->link && !b->in.examining)
+                handle_lose(b, -ENOTCONN, 0, "the broker reads no more");
+}
+
 static int give_up(struct baton *b)
 {
         struct out *o = &b->out;
 
-        o->broken = true;
-        o->blocked = false;
-        in_read_out(b);
+        out_break(b);
         /* The end, when it comes, may find something in there to keep. */
         if (!b->link || !b->stay)
                 out_drop(o);
@@ -267,7 +274,9 @@ bool out_send_parked(struct baton *b)
                 case LINK_E_EXHAUSTED:
                         return false;
                 default:
-                        /* The next call finds it out, and tells. */
+                        /* The next call finds it out, and tells: it must try. */
+                        o->is_gathering = false;
+                        o->eager = OUT_EAGER;
                         return true;
                 }
         }
@@ -295,12 +304,19 @@ void out_hold(struct baton *b)
                 o->is_gathering = false; /* it was sent, for nothing followed for a while */
 }
 
+/* A stream may have taken a part of what is sent. */
+static bool has_rest(const struct baton *b)
+{
+        const struct out *o = &b->out;
+
+        return o->len || o->tail.len || (b->link && link_is_unsent(b->link));
+}
+
 int out_part(struct baton *b, int result)
 {
         struct out *o = &b->out;
 
-        if (bt_likely(!o->len && !o->tail.len) || o->cork || !b->link || o->sealed ||
-                b->large.state != LARGE_NONE)
+        if (bt_likely(!has_rest(b)) || o->cork || !b->link || o->sealed)
                 return result;
         if (flusher_open(b) == 0)
                 return result;

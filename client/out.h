@@ -173,6 +173,10 @@ void out_reset(struct out *out);
 /* out_drop throws away what is there. */
 void out_drop(struct out *out);
 
+/* out_break: the broker reads no more, and what it said before is read. A handle that stays
+ * connected has lost it then. */
+void out_break(struct baton *b);
+
 /* out_note_credit: the broker has taken publications of so many bytes. */
 void out_note_credit(struct baton *b, uint64_t bytes);
 

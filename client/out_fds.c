@@ -87,8 +87,7 @@ static int send_sealed(struct baton *b, const struct post *p, const int *fds, si
                 case LINK_E_EXHAUSTED:
                         return handle_fail(b, -ENOMEM, "out of memory");
                 case LINK_E_GONE:
-                        o->broken = true;
-                        in_read_out(b);
+                        out_break(b);
                         continue;
                 default:
                         return handle_fail(b, r < 0 ? r : -EMSGSIZE, "sending descriptors: %s",
@@ -162,7 +161,8 @@ int post_copy_fds(struct baton *b, const struct post *p, struct fdset **ret_set)
         if (p->n_fds > WIRE_FDS)
                 return handle_fail(b, -EINVAL, "%zu descriptors: a message has at most %d",
                         p->n_fds, WIRE_FDS);
-        if (!(b->facts.rights & WIRE_RIGHT_FDS))
+        /* Away, the next session is asked. */
+        if (b->link && !(b->facts.rights & WIRE_RIGHT_FDS))
                 return handle_fail_here(b, -EACCES, "this session may not send descriptors");
         for (; n < p->n_fds && !error; n++) {
                 if ((fds[n] = fcntl(p->fds[n], F_DUPFD_CLOEXEC, 0)) < 0)

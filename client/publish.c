@@ -3,6 +3,7 @@
  * the topic, copies envelope and payload, and is done; all else goes the long way. What seldom
  * forbids that path is folded into one number, out.fast_bytes. */
 #include "client/handle.h"
+#include "client/kept.h"
 
 #include "proto/wire/format.h"
 
@@ -203,10 +204,16 @@ void baton_cork(baton *b)
 
 int baton_uncork(baton *b)
 {
-        if ((b->out.cork && --b->out.cork) || b->dgram)
+        out_hold(b);
+        /* Those of the calls under way are not the application's. */
+        if (b->out.cork > b->busy)
+                b->out.cork--;
+        if (b->out.cork || b->dgram)
                 return 0;
         int r = handle_check_publishing(b);
-        return r < 0 ? r : out_part(b, out_kick(b));
+        if (r == 0)
+                r = out_kick(b);
+        return out_part(b, kept_is_taking(b) ? 0 : r);
 }
 
 /* ---------------------------------------------------------------- requests and replies */

@@ -38,7 +38,7 @@ static int request(struct baton *b, const struct baton_publication *p, int timeo
         uint64_t ms = wire_timeout(timeout_ms), deadline_ns = own_deadline(ms), id;
         struct waiter w = {.done = false};
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_sending(b);
 
         if (r < 0 || (r = ops_new(b, OP_REQUEST, &op)) < 0)
                 return r;
@@ -77,7 +77,7 @@ static int request_start(struct baton *b, const struct baton_publication *p, int
 {
         uint64_t ms = wire_timeout(timeout_ms);
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_sending(b);
 
         if (r < 0 || (r = ops_new(b, OP_REQUEST, &op)) < 0)
                 return r;

@@ -20,9 +20,10 @@
 
 /* ---------------------------------------------------------------- when to try */
 
-int stay_delay_ms(const struct baton *b, unsigned tries)
+int stay_delay_ms(struct baton *b)
 {
         const struct baton_reconnect *o = &b->stay->options;
+        unsigned tries = b->stay->tries++;
         uint64_t ms = (uint64_t)o->first_ms << (tries < 20 ? tries : 20);
         unsigned random = 0;
 
@@ -38,83 +39,6 @@ bool stay_is_passing(int error)
         return error != -EACCES && error != -EPERM && error != -EINVAL;
 }
 
-/* ---------------------------------------------------------------- events */
-
-struct event {
-        struct baton_event of;
-        char *text, *filter; /* owned; NULL: none */
-};
-
-static void free_event(struct event *e)
-{
-        free(e->text);
-        free(e->filter);
-        free(e);
-}
-
-/* How the log says it. */
-static const char *const words[] = {
-        [BATON_LOST] = "",
-        [BATON_BACK] = ": connected again",
-        [BATON_READY] = ": ready",
-        [BATON_DENIED] = " (not restored)",
-        [BATON_GONE] = "; not trying any more",
-};
-
-static void push_event(struct baton *b, const struct baton_event *of)
-{
-        struct event *e = calloc(1, sizeof(*e));
-        struct op *op = NULL;
-
-        if (!e || ops_new(b, OP_EVENT, &op) < 0) {
-                handle_log(b, "%s (no memory to tell it otherwise)", of->text);
-                free(e);
-                return;
-        }
-        e->of = *of;
-        e->text = strdup(of->text);
-        e->filter = of->filter ? strdup(of->filter) : NULL;
-        e->of.text = e->text ? e->text : "";
-        e->of.filter = of->filter && !e->filter ? "" : e->filter;
-        op->arg = e;
-        op_end(b, op, &(struct verdict){0, 0, ""}, false);
-}
-
-static void log_event(struct baton *b, const struct baton_event *e)
-{
-        const char *word = words[e->change];
-
-        if (e->filter)
-                handle_log(b, "%s: %s%s", e->filter, e->text, word);
-        else if (e->uncertain)
-                handle_log(b, "%s%s; up to %llu publications may not have arrived", e->text, word,
-                        (unsigned long long)e->uncertain);
-        else if (e->dropped)
-                handle_log(b, "%s%s; %llu publications could not be sent", e->text, word,
-                        (unsigned long long)e->dropped);
-        else
-                handle_log(b, "%s%s", e->text, word);
-}
-
-void stay_tell(struct baton *b, void *event)
-{
-        struct event *e = event;
-        bool outer = b->dispatching;
-
-        if (b->freed) {
-                free_event(e);
-                return;
-        }
-        if (b->stay && b->stay->options.on_event) {
-                b->dispatching = true;
-                b->stay->options.on_event(b, &e->of, b->stay->options.arg);
-                b->dispatching = outer;
-        } else {
-                log_event(b, &e->of);
-        }
-        free_event(e);
-}
-
 /* ---------------------------------------------------------------- going away */
 
 /* Subscriptions that were asked for and not answered are asked for again; what the library itself
@@ -125,11 +49,40 @@ static void end_pending(struct baton *b, const struct verdict *v, bool may_retur
                 struct op *op = container_of(list_entry(it, struct item, link), struct op, item);
                 if (op->kind == OP_RESUB || op->kind == OP_RESTORE)
                         op_drop(b, op);
-                else if (op->kind == OP_SUB && may_return)
+                else if (op->kind == OP_SUB && may_return && subs_find(b, op->sub))
                         op_stop(b, op);
                 else
                         op_end(b, op, v, false);
         }
+}
+
+/* What was answered, and nobody was told yet, must not be taken for an answer of the next session.
+ */
+static void settle_answered(struct baton *b)
+{
+        list_for_each_safe (it, &b->queue) {
+                struct item *item = list_entry(it, struct item, link);
+                struct op *op = container_of(item, struct op, item);
+                if (item->is_packet)
+                        continue;
+                op->is_asked = false;
+                if (op->kind == OP_SUB && op->result < 0)
+                        subs_remove(b, op->sub);
+                if (op->kind != OP_RESUB && op->kind != OP_RESTORE)
+                        continue;
+                stay_answered(
+                        b, op, &(struct verdict){op->result, op->code, op->text ? op->text : ""});
+                op_drop(b, op);
+        }
+}
+
+/* Publications of which it is not known whether the broker took them. */
+static uint64_t count_uncertain(const struct out *o, uint64_t n_kept)
+{
+        uint64_t known = o->n_certain + n_kept;
+
+        /* A broker may give back more than it was sent. */
+        return o->n_posts > known ? o->n_posts - known : 0;
 }
 
 /* They were to be sent, and will be made anew. */
@@ -147,12 +100,12 @@ void stay_gone(struct baton *b, const struct verdict *v)
         struct stay *s = b->stay;
 
         kept_end_all(b, v);
-        push_event(b, &(struct baton_event){
-                              .change = BATON_GONE,
-                              .error = v->result,
-                              .text = v->text,
-                              .dropped = s->dropped,
-                      });
+        stay_push(b, &(struct baton_event){
+                             .change = BATON_GONE,
+                             .error = v->result,
+                             .text = v->text,
+                             .dropped = s->dropped,
+                     });
         s->dropped = 0;
         if (v->text != b->loss_text)
                 snprintf(b->loss_text, sizeof(b->loss_text), "%s", v->text);
@@ -166,7 +119,11 @@ static bool start_return(struct baton *b)
         if (!b->n_where || join_new(b, b->where, b->n_where, UINT64_MAX) < 0)
                 return false;
         b->join->is_return = true;
-        b->join->at_ns = clock_deadline(stay_delay_ms(b, b->join->tries++));
+        /* A broker that ends each session soon is not come back to any faster than one that ends
+         * none. */
+        if (clock_ns() - b->stay->back_ns >= b->stay->options.most_ms * UINT64_C(1000000))
+                b->stay->tries = 0;
+        b->join->at_ns = clock_deadline(stay_delay_ms(b));
         return true;
 }
 
@@ -180,14 +137,15 @@ bool stay_lose(struct baton *b, int error, unsigned code)
         snprintf(text, sizeof(text), "%s (whether this arrived is not known)", b->loss_text);
         struct verdict v = {-ENOTCONN, code, text};
         bool may_return = b->n_where && stay_is_passing(error);
+        settle_answered(b);
         drop_unsent_restores(b);
         uint64_t n_kept = may_return ? kept_salvage(b) : 0;
-        push_event(b, &(struct baton_event){
-                              .change = BATON_LOST,
-                              .error = error,
-                              .text = b->loss_text,
-                              .uncertain = b->out.n_posts - b->out.n_certain - n_kept,
-                      });
+        stay_push(b, &(struct baton_event){
+                             .change = BATON_LOST,
+                             .error = error,
+                             .text = b->loss_text,
+                             .uncertain = count_uncertain(&b->out, n_kept),
+                     });
         s->n_asked = 0;
         s->is_ready = false;
         end_pending(b, &v, may_return);
@@ -202,8 +160,9 @@ bool stay_lose(struct baton *b, int error, unsigned code)
 void stay_begin(struct baton *b, const struct address *list, size_t n)
 {
         struct stay *s = b->stay;
+        bool is_same = n == b->n_where && (!n || !memcmp(list, b->where, n * sizeof(*list)));
 
-        if (n && list != b->where) {
+        if (n && !is_same) {
                 struct address *where = malloc(n * sizeof(*list));
                 free(b->where);
                 b->where = where;
@@ -215,13 +174,16 @@ void stay_begin(struct baton *b, const struct address *list, size_t n)
         }
         if (!s)
                 return;
+        s->is_ready = false;
+        s->n_asked = 0;
+        s->back_ns = clock_ns();
         s->is_other = s->had_session && memcmp(s->instance, b->facts.instance, 16) != 0;
         if (s->had_session)
-                push_event(b, &(struct baton_event){
-                                      .change = BATON_BACK,
-                                      .text = b->facts.address,
-                                      .other_instance = s->is_other,
-                              });
+                stay_push(b, &(struct baton_event){
+                                     .change = BATON_BACK,
+                                     .text = b->facts.address,
+                                     .other_instance = s->is_other,
+                             });
         memcpy(s->instance, b->facts.instance, sizeof(s->instance));
 }
 
@@ -232,12 +194,12 @@ static void check_ready(struct baton *b)
         if (s->is_ready || s->n_asked || !kept_is_empty(b) || (!b->link && !b->dgram))
                 return;
         s->is_ready = true;
-        push_event(b, &(struct baton_event){
-                              .change = BATON_READY,
-                              .text = b->facts.address,
-                              .other_instance = s->is_other,
-                              .dropped = s->dropped,
-                      });
+        stay_push(b, &(struct baton_event){
+                             .change = BATON_READY,
+                             .text = b->facts.address,
+                             .other_instance = s->is_other,
+                             .dropped = s->dropped,
+                     });
         s->dropped = 0;
 }
 
@@ -249,6 +211,9 @@ void stay_restore(struct baton *b)
         if (!s)
                 return;
         s->had_session = true;
+        /* It may have ended with the packet that began it. */
+        if (!b->link && !b->dgram)
+                return;
         int r = b->link ? subs_restore(b, &s->n_asked) : 0;
         if (r == 0 && !is_first)
                 r = kept_restore(b, s->is_other);
@@ -271,11 +236,12 @@ void stay_turn(struct baton *b)
 
 void stay_come_back(struct baton *b)
 {
-        bool may_begin = !b->dispatching && !b->in.view && !b->in.stored_bytes;
+        /* An event loop is told of another descriptor by baton_process only. */
+        bool may_begin = !b->nonblocking && !b->dispatching && !b->in.view && !b->in.stored_bytes;
 
         while (b->join && may_begin && join_step(b) == JOIN_E_AGAIN) {
                 struct link *link = join_link(b);
-                if (b->nonblocking || !link)
+                if (!link)
                         return;
                 int r = link_wait(link, join_events(b), clock_left_ms(join_next_ns(b)));
                 if (r < 0 && r != -EINTR)
@@ -283,26 +249,41 @@ void stay_come_back(struct baton *b)
         }
 }
 
-void stay_answered(struct baton *b, uint32_t sub, const char *topic, const struct verdict *v)
+/* It is not asked for again. */
+static void deny(struct baton *b, const struct op *op, const struct verdict *v)
 {
-        struct stay *s = b->stay;
+        struct sub *of = op->kind == OP_RESUB ? subs_find(b, op->sub) : NULL;
 
-        if (!s)
+        if (op->kind == OP_RESUB && !of)
+                return; /* unsubscribed meanwhile */
+        stay_push(b, &(struct baton_event){
+                             .change = BATON_DENIED,
+                             .error = v->result,
+                             .text = v->text,
+                             .subscription = op->sub,
+                             .filter = of ? of->filter : op->arg,
+                     });
+        if (of)
+                subs_remove(b, op->sub);
+        else
+                kept_forget_one(b, op->arg, op->is_will);
+}
+
+void stay_answered(struct baton *b, const struct op *op, const struct verdict *v)
+{
+        bool is_own = op->kind == OP_RESUB || op->kind == OP_RESTORE;
+
+        if (!b->stay)
                 return;
-        s->n_asked -= s->n_asked > 0;
-        if (v->result < 0 && v->result != -ENOTCONN) {
-                struct sub *of = sub ? subs_find(b, sub) : NULL;
-                push_event(b, &(struct baton_event){
-                                      .change = BATON_DENIED,
-                                      .error = v->result,
-                                      .text = v->text,
-                                      .subscription = sub,
-                                      .filter = of ? of->filter : topic,
-                              });
-                if (of)
-                        subs_remove(b, sub);
-        }
+        stay_unask(b);
+        if (is_own && v->result < 0 && v->result != -ENOTCONN)
+                deny(b, op, v);
         check_ready(b);
+}
+
+void stay_unask(struct baton *b)
+{
+        b->stay->n_asked -= b->stay->n_asked > 0;
 }
 
 /* ---------------------------------------------------------------- on and off */
@@ -311,15 +292,27 @@ static struct stay *make(struct baton *b)
 {
         struct stay *s = calloc(1, sizeof(*s));
 
-        if (!s)
+        if (!s || !(s->spare = malloc(sizeof(*s->spare)))) {
+                free(s);
                 return NULL;
+        }
         list_init(&s->kept);
         list_init(&s->lasting);
-        if (b->link) {
+        if (b->link || b->dgram) {
                 memcpy(s->instance, b->facts.instance, sizeof(s->instance));
                 s->had_session = s->is_ready = true;
         }
         return s;
+}
+
+void stay_close(struct baton *b)
+{
+        if (!b->stay)
+                return;
+        kept_end_all(b, &(struct verdict){-ENOTCONN, 0, "closed before it could be sent"});
+        kept_forget_lasting(b);
+        b->stay->dropped = 0;
+        b->stay->had_session = false;
 }
 
 void stay_deinit(struct baton *b)
@@ -328,9 +321,26 @@ void stay_deinit(struct baton *b)
                 return;
         kept_end_all(b, &(struct verdict){-ENOTCONN, 0, "not sent before the end"});
         kept_forget_lasting(b);
+        free(b->stay->spare);
         free(b->stay);
         b->stay = NULL;
         out_tune(b);
+}
+
+static void switch_off(struct baton *b)
+{
+        struct verdict v = {-ENOTCONN, 0, "not connected, and not trying any more"};
+
+        if (b->join && b->join->is_return) {
+                join_end(b, &v);
+                b->loss = -ENOTCONN; /* from now on it is like any other */
+        } else if (b->join) {
+                b->join->again = false;
+        }
+        /* Subscriptions that nobody will be asked for. */
+        if (b->stay && !b->link)
+                ops_end_all(b, &v);
+        stay_deinit(b);
 }
 
 int baton_set_reconnect(baton *b, const struct baton_reconnect *options)
@@ -338,11 +348,7 @@ int baton_set_reconnect(baton *b, const struct baton_reconnect *options)
         struct baton_reconnect o;
 
         if (!options) {
-                if (b->join && b->join->is_return) {
-                        join_end(b, &(struct verdict){-ENOTCONN, 0, ""});
-                        b->loss = -ENOTCONN; /* from now on it is like any other */
-                }
-                stay_deinit(b);
+                switch_off(b);
                 return 0;
         }
         o = *options;
@@ -354,6 +360,8 @@ int baton_set_reconnect(baton *b, const struct baton_reconnect *options)
         if (!b->stay && !(b->stay = make(b)))
                 return handle_fail(b, -ENOMEM, "out of memory");
         b->stay->options = o;
+        if (b->join && b->join->n)
+                b->join->again = true;
         return 0;
 }
 

@@ -10,11 +10,14 @@
 struct stay {
         struct baton_reconnect options;
         uint8_t instance[WIRE_INSTANCE_BYTES];
-        bool had_session; /* `instance` is the latest broker's */
-        bool is_other;    /* the present broker is another instance than the one before */
-        bool is_ready;    /* READY was told for the present connection */
-        unsigned n_asked; /* subscriptions and lasting publications not yet answered */
-        uint64_t dropped; /* since it was told the last time */
+        bool had_session;   /* `instance` is the latest broker's */
+        bool is_other;      /* the present broker is another instance than the one before */
+        bool is_ready;      /* READY was told for the present connection */
+        struct join *spare; /* for the next way back; NULL: in use */
+        unsigned tries;     /* to come back, until a connection has lasted */
+        uint64_t back_ns;   /* when the present one was made */
+        unsigned n_asked;   /* subscriptions and lasting publications not yet answered */
+        uint64_t dropped;   /* since it was told the last time */
         struct list kept;
         size_t kept_bytes;
         struct list lasting; /* struct kept: retained values, and the will */
@@ -28,8 +31,8 @@ enum {
         STAY_LASTING_BYTES = 4 << 20,
 };
 
-/* stay_delay_ms gives the time before a try, of which there were `tries` already. */
-int stay_delay_ms(const struct baton *b, unsigned tries);
+/* stay_delay_ms gives the time before the next try. */
+int stay_delay_ms(struct baton *b);
 
 /* stay_is_passing: what failed so may succeed next time. */
 bool stay_is_passing(int error);
@@ -53,10 +56,17 @@ void stay_come_back(struct baton *b);
 /* stay_turn does what is due in a turn of the loop. */
 void stay_turn(struct baton *b);
 
-/* stay_answered: a subscription (`sub`), or a lasting publication on `topic`, was answered. */
-void stay_answered(struct baton *b, uint32_t sub, const char *topic, const struct verdict *v);
+/* stay_answered: what was asked for when the connection was made is answered. stay_unask: nobody
+ * waits for the answer any more. */
+void stay_answered(struct baton *b, const struct op *op, const struct verdict *v);
+void stay_unask(struct baton *b);
 
-/* stay_tell tells the application what `event` holds, and frees it. */
+/* stay_close ends what is kept, and what lasts: the application has said good-bye. */
+void stay_close(struct baton *b);
+
+/* stay_push has an event told in its turn; its words are copied. stay_tell tells the application
+ * what `event` holds, and frees it. */
+void stay_push(struct baton *b, const struct baton_event *of);
 void stay_tell(struct baton *b, void *event);
 
 void stay_deinit(struct baton *b);

@@ -96,14 +96,14 @@ int handle_doze(struct baton *b, uint64_t deadline_ns)
 }
 
 /* Dispatches, and goes on with what a handle without a connection has to do. */
-static int run(struct baton *b)
+static int run(struct baton *b, bool may_join)
 {
         int n = in_run(b);
 
         if (b->freed || n < 0)
                 return n;
         /* The messages of the old connection come before the new one. */
-        if (b->join && !b->in.stored_bytes) {
+        if (b->join && may_join && !b->in.stored_bytes) {
                 int r = join_step(b);
                 /* How it ends is told in the queue, or by the loss that it is. */
                 (void)r;
@@ -155,7 +155,7 @@ static int await_run(struct baton *b, uint64_t deadline_ns)
                 if (r < 0 && r != -EINTR)
                         return handle_fail(b, r, "poll: %s", strerror(-r));
         }
-        int n = run(b);
+        int n = run(b, true);
         return n < 0 ? n : 0;
 }
 
@@ -203,6 +203,8 @@ static int report_loss(struct baton *b)
 static int process(struct baton *b)
 {
         uint64_t progress = b->progress;
+        /* Who has lost a descriptor is seen without one before there is the next. */
+        bool may_join = b->join != NULL;
 
         out_calm(&b->out);
         int r = out_push(b);
@@ -216,7 +218,7 @@ static int process(struct baton *b)
         }
         if (b->dgram)
                 b->out.blocked = false;
-        r = run(b);
+        r = run(b, may_join);
         if (r || b->freed || b->link || b->dgram || b->join || !list_is_empty(&b->queue))
                 return r;
         /* A connect that failed has been told already. */
@@ -291,7 +293,7 @@ static int ping(struct baton *b, int timeout_ms)
         struct waiter w = {.done = false};
         struct message m = {.type = WIRE_PING};
         struct op *op;
-        int r = handle_check(b);
+        int r = handle_check_sending(b);
 
         if (r < 0 || (r = ops_new(b, OP_PING, &op)) < 0)
                 return r;

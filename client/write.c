@@ -6,6 +6,7 @@
  * -EAGAIN, of a non-blocking handle, changes nothing: the call may be made again. Every other
  * failure abandons what was begun. */
 #include "client/handle.h"
+#include "client/kept.h"
 
 #include "proto/base/memfile.h"
 
@@ -106,7 +107,7 @@ static int begin(struct baton *b, const struct baton_publication *p, uint64_t si
         struct post post;
         int r = publish_prepare(b, p, &post);
 
-        if (r < 0 || (r = large_clear(b, UINT64_MAX)) < 0)
+        if (r < 0 || (r = kept_clear(b)) < 0 || (r = large_clear(b, UINT64_MAX)) < 0)
                 return r;
         if (size > b->facts.payload_bytes)
                 return large_refuse_size(b, size);
@@ -126,7 +127,7 @@ static int begin_confirmed(struct baton *b, const struct baton_publication *p, u
         baton_done_fn done, void *arg)
 {
         struct op *op = NULL;
-        int r = handle_check(b);
+        int r = handle_check_sending(b);
 
         if (r < 0)
                 return r;

@@ -63,6 +63,7 @@ void control_hello(struct core *c, struct session *s, const struct message *m)
         w->features = c->config.features;
         w->rights = s->rights;
         w->window = c->config.limits.window_bytes;
+        w->has_missed = departed_missed(c, s, hello, &w->missed);
         list_limits(c, w);
         answer(c, s, &welcome);
         presence_opened(c, s);

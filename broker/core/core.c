@@ -14,6 +14,8 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         c->config = *config;
         c->started_ns = c->now_ns = now_ns;
         c->generation = 1; /* a new route has 0: stale */
+        /* A reply that comes late, to a request of an earlier broker, must not find one here. */
+        c->last_token = hash_u64(config->seed, 0) >> 2;
         list_init(&c->retained_order);
         list_init(&c->dirty);
         list_init(&c->ghosts);
@@ -51,6 +53,7 @@ struct core *core_free(struct core *c)
         free_spare(c);
         routes_deinit(c);
         retain_deinit(c);
+        free(c->departed);
         map_deinit(&c->nodes);
         map_deinit(&c->requests);
         heap_deinit(&c->timers);

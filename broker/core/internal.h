@@ -168,6 +168,12 @@ void presence_closed(struct core *c, const struct session *s);
 /* report_string appends text as a JSON string. Returns 0 · -ENOMEM. */
 BT_MUST int report_string(struct buf *out, const char *text);
 
+/* departed.c: departed_missed tells how many publications the session that `hello` names was owed
+ * and did not get. Returns false if that is not known, or not for `s` to know. */
+void departed_add(struct core *c, const struct session *s);
+bool departed_missed(const struct core *c, const struct session *s, const struct msg_hello *hello,
+        uint64_t *ret_missed);
+
 /* admit_without_waiting offers `m` to one receiver, for a sender that cannot wait. */
 void admit_without_waiting(struct core *c, const struct target *t, struct msg *m);
 

@@ -51,8 +51,6 @@ struct subset {
         uint32_t ids[];
 };
 
-/* ---------------------------------------------------------- subscriptions */
-
 /* Messages in a backlog, and what they weigh. */
 struct load {
         uint64_t bytes, messages, fds, placed_bytes, n_placed;
@@ -386,6 +384,8 @@ struct core {
         struct map retained;
         struct list retained_order;
         uint64_t retained_bytes;
+        struct departed *departed; /* a ring */
+        uint64_t n_departed;       /* in all */
         struct map requests;
         struct packet packet;
 

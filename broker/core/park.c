@@ -75,8 +75,11 @@ void park_resolve(struct core *c, struct pending *pending)
 
 void park_forget_receiver(struct core *c, struct session *s)
 {
-        while (!list_is_empty(&s->waiters))
-                park_resolve(c, list_entry(list_first(&s->waiters), struct pending, link));
+        while (!list_is_empty(&s->waiters)) {
+                struct pending *p = list_entry(list_first(&s->waiters), struct pending, link);
+                s->discarded += p->owner->pub.n_frames;
+                park_resolve(c, p);
+        }
 }
 
 void park_free(struct core *c, struct parked *p)

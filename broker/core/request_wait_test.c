@@ -242,17 +242,20 @@ TEST(a_waiting_reply_to_a_guessed_token_changes_nothing)
 
         fake_sub(slow, 1, "a");
         fake_sub(svc, 1, "svc");
+        uint64_t token = fake_ask(asker, 1, 0, "svc", svc);
+        fake_reply(svc, token++, 0, 0, "first");
+        expect_pub(asker, "", "first");
         fake_room(slow, 0);
         fake_pub(svc, "a", "1");
-        fake_pub(svc, "a", "2");              /* parked */
-        fake_reply(svc, 1, MORE, 0, "guess"); /* so is this */
-        CHECK_EQ(fake_ask(asker, 1, 0, "svc", svc), 1);
-        fake_reply(svc, 1, MORE, 0, "right");
+        fake_pub(svc, "a", "2");                  /* parked */
+        fake_reply(svc, token, MORE, 0, "guess"); /* so is this */
+        CHECK_EQ(fake_ask(asker, 2, 0, "svc", svc), token);
+        fake_reply(svc, token, MORE, 0, "right");
         fake_close(svc);
         fake_room(slow, SIZE_MAX);
         expect_pub(asker, "", "guess");
         expect_pub(asker, "", "right");
-        expect_err(asker, 1, WIRE_CODE_RESPONDER_GONE);
+        expect_err(asker, 2, WIRE_CODE_RESPONDER_GONE);
         fake_deinit(&f);
 }
 

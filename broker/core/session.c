@@ -249,8 +249,10 @@ void core_close(struct core *c, struct session_id id, uint64_t now_ns)
         buf_deinit(&s->control);
         list_push_back(&c->ghosts, &s->ghost);
         c->n_ghosts++;
-        if (s->was_opened)
+        if (s->was_opened) {
+                departed_add(c, s);
                 presence_closed(c, s);
+        }
         if (!c->is_stopping)
                 publish_will(c, s);
         if (list_is_empty(&s->parked))

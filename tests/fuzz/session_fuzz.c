@@ -188,7 +188,7 @@ static void step(struct play *p)
                 play_say_fds(p, c);
         } else if (what < 23) {
                 c->room = (size_t)next(p) * next(p);
-                core_writable(p->core, c->id);
+                core_writable(p->core, c->id, p->now_ns);
                 play_check(p);
         } else if (what < 25) {
                 p->now_ns += (uint64_t)next(p) * 10000000;

@@ -92,6 +92,11 @@ struct baton_event {
         /* READY, GONE: publications that were kept and could not be sent: too old (ttl), refused
          * by a limit of the new connection, or there was no memory. */
         uint64_t dropped;
+        /* BACK: publications that the broker had for this handle and that did not come, if it is
+         * the same instance and still knows; else -1. What was published while it was away is not
+         * in it.
+         */
+        int64_t missed;
         uint32_t subscription; /* DENIED: its number, which is free now; 0: a publication */
         const char *filter;    /* DENIED: its filter; or the topic of that publication */
         const void *reserved[4];

@@ -22,6 +22,7 @@ int datagram_open(struct baton *b, const struct address *a, struct refusal *ret_
         /* Who reads is not known: a file was found to be trusted, not a process. */
         b->facts = (struct facts){
                 .rights = WIRE_RIGHT_PUBLISH,
+                .missed = -1,
                 .payload_bytes = WIRE_FRAME_BYTES,
                 .broker = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1},
         };

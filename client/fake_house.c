@@ -62,6 +62,8 @@ static void greet(struct house *h, struct message welcome)
         if (!h->f.link || h->f.b->link || !fake_next(&h->f, &m))
                 return;
         CHECK_EQ(m.type, WIRE_HELLO);
+        h->resumes = m.hello.resume_session;
+        h->resume_seq = m.hello.resume_seq;
         CHECK_EQ(link_allow_fds(h->f.link, true), 0);
         fake_say(&h->f, welcome);
         fake_send(&h->f);
@@ -109,6 +111,8 @@ void house_event(baton *b, const struct baton_event *e, void *house)
                 note(&h->notes, " %d", e->error);
         if (e->uncertain)
                 note(&h->notes, " uncertain %d", (int)e->uncertain);
+        if (e->change == BATON_BACK && e->missed >= 0)
+                note(&h->notes, " missed %d", (int)e->missed);
         if (e->dropped)
                 note(&h->notes, " dropped %d", (int)e->dropped);
         note(&h->notes, ";");

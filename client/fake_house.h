@@ -11,9 +11,10 @@ struct house {
         struct listener *listener;
         char address[64];
         char room[32];
-        struct notes notes; /* what callbacks told */
-        char instance;      /* the first byte of the broker's instance id */
-        int n_done, result; /* of done callbacks that house_done noted */
+        struct notes notes;           /* what callbacks told */
+        uint64_t resumes, resume_seq; /* as the latest HELLO said */
+        char instance;                /* the first byte of the broker's instance id */
+        int n_done, result;           /* of done callbacks that house_done noted */
         char text[256];
 };
 

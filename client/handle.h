@@ -37,6 +37,7 @@ struct facts {
         char address[256];
         uint64_t session, rights, features;
         uint64_t window;        /* as WELCOME said it */
+        int64_t missed;         /* of the session before; -1: not known */
         uint64_t payload_bytes; /* the largest payload that may be sent */
         uint8_t instance[WIRE_INSTANCE_BYTES];
         struct cred broker;

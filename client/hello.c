@@ -5,6 +5,7 @@
  * would name whoever made the pair. The kernel adds our credentials to what we send while our own
  * end asks for those of the other side, so it does until WELCOME. */
 #include "client/connect.h"
+#include "client/stay.h"
 
 #include "proto/base/memfile.h"
 
@@ -38,6 +39,20 @@ static int refuse_bye(struct refusal *why, const struct msg_verdict *bye)
         return why->error;
 }
 
+/* Which session this was, and what it saw last, for the broker to say what it has missed. A
+ * publication that came in part was not seen. */
+static void ask_what_was_missed(const struct baton *b, struct msg_hello *hello)
+{
+        const struct stay *s = b->stay;
+        const struct in *in = &b->in;
+
+        if (!s || !s->had_session || !b->facts.session)
+                return;
+        hello->resume_instance = (struct slice){s->instance, WIRE_INSTANCE_BYTES};
+        hello->resume_session = b->facts.session;
+        hello->resume_seq = in->last_seq - (in->last_seq && s->was_cut);
+}
+
 static int send_hello(struct baton *b, struct link *link, struct refusal *why)
 {
         bool can_map = b->large_bytes != SIZE_MAX && memfile_can_seal();
@@ -48,6 +63,7 @@ static int send_hello(struct baton *b, struct link *link, struct refusal *why)
                         .features = can_map ? WIRE_FEATURE_MEMFD : 0},
         };
 
+        ask_what_was_missed(b, &hello.hello);
         buf_clear(&b->frame);
         if (message_encode(&b->frame, &hello) < 0)
                 return refuse(why, -ENOMEM, "out of memory");
@@ -86,6 +102,7 @@ static int take_welcome(struct baton *b, const struct msg_welcome *w, struct ref
         f->rights = w->rights;
         f->features = w->features;
         f->window = w->window;
+        f->missed = w->has_missed && w->missed <= INT64_MAX ? (int64_t)w->missed : -1;
         memcpy(f->instance, w->instance.data, WIRE_INSTANCE_BYTES);
         take_limits(f, w);
         int r = out_begin(b, w->window);
@@ -136,6 +153,8 @@ static int hear_welcome(
 
 int hello_say(struct baton *b, struct link *link, bool is_inherited, struct refusal *ret_why)
 {
+        if (b->stay && b->in.assembly.state != ASSEMBLY_NONE)
+                b->stay->was_cut = true;
         int r = connect_forget_old(b);
 
         if (r < 0)

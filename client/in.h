@@ -36,6 +36,7 @@ struct in {
         bool examining;        /* `packet` is being looked at: receive nothing into it */
         size_t stored_bytes, stored_fds, limit_bytes;
         uint32_t owed_fds;        /* packets with descriptors not yet credited */
+        uint64_t last_seq;        /* of what was dispatched */
         struct assembly assembly; /* of what is dispatched */
         uint64_t held_id;         /* the request whose reply comes in chunks and is held; 0: none */
         char topic[WIRE_TOPIC_BYTES + 1];

@@ -182,9 +182,12 @@ void stay_begin(struct baton *b, const struct address *list, size_t n)
                 stay_push(b, &(struct baton_event){
                                      .change = BATON_BACK,
                                      .text = b->facts.address,
+                                     .missed = s->is_other ? -1 : b->facts.missed,
                                      .other_instance = s->is_other,
                              });
         memcpy(s->instance, b->facts.instance, sizeof(s->instance));
+        b->in.last_seq = 0;
+        s->was_cut = false;
 }
 
 static void check_ready(struct baton *b)

@@ -11,6 +11,7 @@ struct stay {
         struct baton_reconnect options;
         uint8_t instance[WIRE_INSTANCE_BYTES];
         bool had_session;   /* `instance` is the latest broker's */
+        bool was_cut;       /* a publication in chunks was not whole when it ended */
         bool is_other;      /* the present broker is another instance than the one before */
         bool is_ready;      /* READY was told for the present connection */
         struct join *spare; /* for the next way back; NULL: in use */

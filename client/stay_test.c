@@ -125,6 +125,34 @@ TEST(the_window_of_a_subscription_begins_anew)
         house_close(&h);
 }
 
+TEST(the_broker_is_asked_what_was_missed)
+{
+        struct message welcome;
+        struct house h;
+
+        begin(&h, 0);
+        CHECK_EQ(h.resumes, 0);
+        uint32_t sub = fake_subscribe(&h.f, "a", note_message, &h.notes);
+        for (uint64_t seq = 1; seq <= 3; seq++)
+                fake_deliver(&h.f, seq, sub, "a", "x");
+        lose(&h, "a=x;a=x;a=x;LOST;");
+        house_enter(&h);
+        welcome = house_welcome(&h);
+        welcome.welcome.has_missed = true;
+        welcome.welcome.missed = 5;
+        while (!baton_is_connected(h.f.b))
+                house_turn(&h, welcome);
+        CHECK_EQ(h.resumes, 7);
+        CHECK_EQ(h.resume_seq, 3);
+        house_await(&h, "BACK missed 5;");
+        lose(&h, "LOST;");
+        house_enter(&h);
+        house_meet(&h); /* which it does not say: it is long ago */
+        CHECK_EQ(h.resume_seq, 0);
+        house_await(&h, "BACK;");
+        house_close(&h);
+}
+
 TEST(messages_of_the_old_connection_come_before_its_end)
 {
         struct house h;

@@ -366,6 +366,10 @@ void view_run(struct baton *b, struct view *v)
                         break;
         }
         b->in.view = outer;
-        if (!is_over(b, v))
-                subs_acknowledge(b);
+        if (is_over(b, v))
+                return;
+        uint64_t next = v->has_delivery ? v->delivery.seq + v->k : 0;
+        if (next > b->in.last_seq + 1)
+                b->in.last_seq = next - 1;
+        subs_acknowledge(b);
 }

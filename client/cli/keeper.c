@@ -78,9 +78,13 @@ static void lose(struct keeper *k, const struct baton_event *e)
 
 static void note_return(struct keeper *k, const struct baton_event *e)
 {
-        cli_say(k->cli, "reconnected to %s", e->text);
+        if (k->missed > 0)
+                cli_say(k->cli, "reconnected to %s; %lld messages were missed", e->text,
+                        (long long)k->missed);
+        else
+                cli_say(k->cli, "reconnected to %s", e->text);
         if (k->on_returned)
-                k->on_returned(k, e->other_instance);
+                k->on_returned(k, e->other_instance, k->missed);
         tell_ready(k);
 }
 
@@ -96,6 +100,7 @@ static void on_event(baton *b, const struct baton_event *e, void *arg)
                 lose(k, e);
                 break;
         case BATON_BACK:
+                k->missed = e->missed;
                 k->status = cli_check_datagram(k->cli);
                 break;
         case BATON_READY:

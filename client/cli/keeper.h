@@ -26,15 +26,17 @@ struct keeper {
         struct baton_subscription options;
         const struct baton_publication *will; /* NULL: none */
         baton_message_fn on_message;
-        baton_gap_fn on_gap;                                             /* may be NULL */
-        void (*on_lost)(struct keeper *k);                               /* may be NULL */
-        void (*on_returned)(struct keeper *k, bool is_another_instance); /* may be NULL */
+        baton_gap_fn on_gap;               /* may be NULL */
+        void (*on_lost)(struct keeper *k); /* may be NULL */
+        /* May be NULL. missed: as struct baton_event says. */
+        void (*on_returned)(struct keeper *k, bool is_another_instance, int64_t missed);
         bool nonblocking;
         bool is_over; /* it has what it wanted: what happens to the connection is not told */
 
         /* The rest belongs to the keeper. */
         size_t n_asked, n_confirmed; /* of the first connection */
         uint32_t sub;                /* the number of the last filter's subscription */
+        int64_t missed;              /* as BATON_BACK said */
         int status;                  /* set by a callback: what to end with */
 };
 

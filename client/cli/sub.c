@@ -114,12 +114,12 @@ static void on_lost(struct keeper *k)
         s->last_seq = 0; /* the next session counts anew */
 }
 
-static void on_returned(struct keeper *k, bool is_another_instance)
+static void on_returned(struct keeper *k, bool is_another_instance, int64_t missed)
 {
         struct sub *s = container_of(k, struct sub, keeper);
 
         if (s->json && s->error == 0)
-                s->error = sub_print_json_reconnected(&s->output, is_another_instance);
+                s->error = sub_print_json_reconnected(&s->output, is_another_instance, missed);
 }
 
 /* ---------------------------------------------------------------- the loop */

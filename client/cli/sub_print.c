@@ -208,8 +208,12 @@ int sub_print_json_gap(struct output *out, const struct baton_gap *gap)
         return r < 0 ? r : put(buf, "}\n");
 }
 
-int sub_print_json_reconnected(struct output *out, bool is_another_instance)
+int sub_print_json_reconnected(struct output *out, bool is_another_instance, int64_t missed)
 {
-        return buf_printf(&out->buf, "{\"event\":\"reconnected\",\"instance_changed\":%s}\n",
+        int r = buf_printf(&out->buf, "{\"event\":\"reconnected\",\"instance_changed\":%s",
                 is_another_instance ? "true" : "false");
+
+        if (r == 0 && missed >= 0)
+                r = buf_printf(&out->buf, ",\"missed\":%" PRId64, missed);
+        return r < 0 ? r : put(&out->buf, "}\n");
 }

@@ -16,6 +16,7 @@ BT_MUST int sub_print_plain(
 BT_MUST int sub_print_json(struct output *out, const struct baton_message *m, int64_t now_ms,
         struct progress *progress);
 BT_MUST int sub_print_json_gap(struct output *out, const struct baton_gap *gap);
-BT_MUST int sub_print_json_reconnected(struct output *out, bool is_another_instance);
+BT_MUST int sub_print_json_reconnected(
+        struct output *out, bool is_another_instance, int64_t missed);
 
 #endif

@@ -133,6 +133,7 @@ static void print_connection_structs(void)
         FIELD(baton_event, bool, other_instance);
         FIELD(baton_event, uint64_t, uncertain);
         FIELD(baton_event, uint64_t, dropped);
+        FIELD(baton_event, int64_t, missed);
         FIELD(baton_event, uint32_t, subscription);
         FIELD(baton_event, const char *, filter);
         FIELD(baton_event, const void *[4], reserved);

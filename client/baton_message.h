@@ -127,7 +127,8 @@ struct baton_publication {
 
 enum {
         BATON_NO_ECHO = 1 << 0, /* not back to this handle */
-        BATON_RETAIN = 1 << 1,  /* kept as the topic's last value; an empty payload clears it */
+        BATON_RETAIN =
+                1 << 1, /* kept as the topic's last value; empty, without descriptors: cleared */
         BATON_WILL = 1 << 2, /* published by the broker when this client ends without baton_close */
         BATON_MORE = 1 << 3, /* reply: further replies follow */
         BATON_FAILED = 1 << 4, /* reply: could not be done, the payload says why */

@@ -48,7 +48,7 @@ void kept_remember(struct baton *b, const struct post *p)
 
         remove_same(s, p);
         if (is_will(p->flags) ? p->prefix[p->prefix_len - 1] == MP_FIXSTR && p->prefix_len == 4
-                              : !p->payload_len)
+                              : !p->payload_len && !p->n_fds)
                 return; /* it was cleared */
         if (kept_new(b, p, &k) < 0)
                 return;

@@ -138,3 +138,18 @@ TEST(more_retained_values_than_may_be_kept_are_told_to_the_log)
         h.notes = (struct notes){.len = 0};
         house_close(&h);
 }
+
+TEST(descriptors_alone_are_a_value)
+{
+        int fd = 0;
+        struct baton_publication p = {.topic = "a", .fds = &fd, .n_fds = 1, .flags = BATON_RETAIN};
+        struct house h;
+
+        begin(&h, 0);
+        CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
+        lose(&h, "LOST uncertain 1;");
+        come_back(&h);
+        CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
+        house_close(&h);
+}

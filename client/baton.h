@@ -30,12 +30,16 @@
  *
  * Topics are tokens with dots between them, `sensors.cabin.temp`: at most 255 bytes and 16 tokens
  * of UTF-8, without spaces, control characters, `*` and `>`. Those that begin with `$` are the
- * broker's. A filter may have `*` for a token, and `>` at the end for all that follow. Everybody
- * whose filter matches gets a message, its publisher too (but see BATON_NO_ECHO).
+ * broker's: publishing there is refused, which `done` or the log is told. A filter may have `*` for
+ * a token, and `>` at the end for all that follow. Everybody whose filter matches gets a message,
+ * its publisher too (but see BATON_NO_ECHO).
  *
  * Results. Functions that return int return 0 or a count for done, a negative errno for failed;
  * then baton_error() has a line for people and baton_code() the broker's code:
  *
+ *      -EISCONN       connected, or connecting, already
+ *      -EINTR         baton_wait: a signal came
+ *      -EBADF, -EMFILE, ...  of a descriptor: what the kernel says of it
  *      -ECONNREFUSED  no broker, or none to trust, at any of the addresses
  *      -ENOTCONN      not connected, or not any more; the reason is in baton_error()
  *      -EACCES        refused: by uid, by policy, by the permissions of a socket file
@@ -71,7 +75,8 @@
  * baton_process between them) are gathered into large packets, and leave when one is full, with the
  * next call that waits or processes, or within a millisecond: by themselves on a handle that
  * blocks, by baton_timeout on one that does not. What is gathered leaves before a fork, and when
- * the process ends by exit or by returning from main; not when it ends by _exit or a signal, nor
+ * the process ends by exit or by returning from main, if the broker takes it within a second
+ * (baton_flush and baton_close tell whether it did); not when it ends by _exit or a signal, nor
  * what a callback has published that calls exit itself.
  *
  * The broker may go away. A handle that should come back to it, with its subscriptions, is told so
@@ -141,7 +146,8 @@ BATON_API BATON_MUST int baton_close(baton *b, int timeout_ms);
 
 BATON_API bool baton_is_connected(const baton *b);
 
-/* The last failure as a line for people, "" if none; valid until the next call. */
+/* The last failure as a line for people, "" if none. Success does not clear it: read it after a
+ * failure, before the next call. */
 BATON_API const char *baton_error(const baton *b);
 
 /* Its code (PROTOCOL.md part 9) if the broker reported it, else 0. */
@@ -150,8 +156,8 @@ BATON_API int baton_code(const baton *b);
 /* ---------------------------------------------------------------- publishing */
 
 /* baton_publish sends a message to whoever subscribed to `topic`. When it returns 0 the message is
- * on its way (given to the kernel, or gathered behind others that are); it reaches the broker even
- * if this process exits afterwards, once baton_flush or baton_close has returned 0.
+ * on its way (given to the kernel, or gathered behind others that are); once baton_flush or
+ * baton_close has returned 0 it reaches the broker, whatever becomes of this process.
  *
  * A payload may have any size up to the broker's limit payload_bytes (1 GiB); large ones see
  * baton_set_large. One that goes in chunks keeps a non-blocking handle busy: what could not be sent
@@ -167,8 +173,9 @@ BATON_API BATON_MUST int baton_publish(
 BATON_API BATON_MUST int baton_publish_with(baton *b, const struct baton_publication *p);
 
 /* baton_publish_confirm: and `done` (may be NULL) is called with the number of clients whose queue
- * took it, or why not; in the order of publishing. Up to 65,536 answers of all kinds may be awaited
- * at once, more are -ENOBUFS. */
+ * took it (0: nobody subscribed), or why not; in the order of publishing. That a queue took it
+ * is not that it was received: what is queued is lost with a broker that is killed. Up to 65,536
+ * answers of all kinds may be awaited at once, more are -ENOBUFS. */
 BATON_API BATON_MUST int baton_publish_confirm(
         baton *b, const struct baton_publication *p, baton_done_fn done, void *arg);
 
@@ -297,7 +304,8 @@ BATON_API BATON_MUST int baton_wait(baton *b, int timeout_ms);
  * baton_fd is -1 while there is nothing to poll. It becomes -1 within any call that finds the
  * connection lost, and another descriptor within baton_process (and the calls that wait) only,
  * never in the same turn; so who registers it, as with epoll, compares it after each baton_process
- * and misses nothing. */
+ * and misses nothing. The old one is closed by then: forget it. Ask baton_events and baton_timeout
+ * right before each sleep. */
 BATON_API int baton_fd(const baton *b);
 BATON_API short baton_events(const baton *b);
 BATON_API int baton_timeout(const baton *b);

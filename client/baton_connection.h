@@ -14,7 +14,9 @@ extern "C" {
 /* Before baton_connect: the name that `status` shows (<= 64 bytes, plain text; gives no rights). */
 BATON_API BATON_MUST int baton_set_name(baton *b, const char *name);
 
-/* Publishing then returns -EAGAIN instead of waiting; try again after the next baton_process. */
+/* Publishing and baton_flush then return -EAGAIN instead of waiting; try again after the next
+ * baton_process. Calls that wait for an answer, and baton_connect and baton_close, wait all the
+ * same: they have a twin that does not (..._start), or a time-out of 0. */
 BATON_API void baton_set_nonblocking(baton *b, bool on);
 
 /* As if every publication had BATON_NO_ECHO. */
@@ -48,9 +50,10 @@ BATON_API void baton_set_gap(baton *b, baton_gap_fn fn, void *arg);
 
 /* ---------------------------------------------------------------- connecting in an event loop */
 
-/* baton_connect_start is baton_connect without waiting: `done` (may be NULL) is called, in a
- * baton_process, with 0 or with why not. Until then poll as always: baton_fd is -1, or another
- * descriptor, for each address in turn. baton_close and baton_free end it.
+/* baton_connect_start is baton_connect without waiting (timeout_ms -1: no limit): `done` (may be
+ * NULL) is called, in a baton_process, with 0 or with why not; before BATON_READY, if that is told.
+ * Until then poll as always: baton_fd is -1, or another descriptor, for each address in turn.
+ * baton_close and baton_free end it.
  *
  * Returns 0 · -EINVAL (address, $BATON_FD) · -EISCONN, also while it tries already · -EBUSY
  * ($BATON_FD was used before) · -ENOMEM. */
@@ -60,17 +63,17 @@ BATON_API BATON_MUST int baton_connect_start(
 /* ---------------------------------------------------------------- staying connected */
 
 /* A handle that reconnects. When it loses its broker it is *away*: it tries the same addresses
- * again, first after `first_ms`, then half as often each time down to every `most_ms`, and each
- * time up to half of that earlier, by chance: clients that lost the same broker do not all come at
- * once. It tries while the application waits, processes or publishes; there is no thread.
+ * again, first after `first_ms`, then after twice as long each time, up to `most_ms`; each wait is
+ * shortened by up to a half, by chance: clients that lost the same broker do not all come at once.
+ * It tries while the application waits, processes or publishes; there is no thread.
  *
  * Subscriptions stay: they are made again, under their numbers and with their options, before
  * anything else is sent. So are retained publications (if it is another instance of the broker,
  * which has none of them) and the will. Subscribing and unsubscribing go on while it is away.
  *
- * What cannot be known is told: confirmed publications and requests that were under way end with
- * -ENOTCONN, and BATON_LOST counts the publications that nobody confirmed. What was published by
- * others meanwhile is missed, and so is what the broker had queued for us. */
+ * What cannot be known is told: confirmed publications and requests that were sent and not yet
+ * answered end with -ENOTCONN, and BATON_LOST counts the publications that nobody confirmed. What
+ * was published by others meanwhile is missed, and so is what the broker had queued for us. */
 enum baton_change {
         BATON_LOST = 1, /* the connection; `text` says why. From now on away */
         BATON_BACK,     /* connected again; nothing of the new connection was dispatched before */
@@ -106,8 +109,9 @@ typedef void (*baton_event_fn)(baton *b, const struct baton_event *event, void *
 /* Zero what you do not use. */
 struct baton_reconnect {
         unsigned first_ms, most_ms; /* 0: 50 and 500 */
-        /* Bytes of publications that are kept while away, in order, those too that were gathered
-         * and not sent; more are -ENOBUFS. 0: none is kept, publishing is -ENOTCONN. What waits
+        /* Bytes of publications (each its topic, headers, payload, some 100 more, and 4,096 for a
+         * descriptor) that are kept while away, in order, those too that were gathered and not
+         * sent; more are -ENOBUFS. 0: none is kept, publishing is -ENOTCONN. What waits
          * for its confirmation goes on waiting. Replies and requests are never kept. */
         size_t keep_bytes;
         baton_event_fn on_event; /* may be NULL: then the log is told */

@@ -161,6 +161,8 @@ int handle_fail_here(struct baton *b, int error, const char *format, ...)
         va_start(args, format);
         vsnprintf(why, sizeof(why), format, args);
         va_end(args);
+        if (!b->facts.address[0])
+                return handle_fail(b, error, "%s", why);
         return handle_fail(b, error, "%s: %s", b->facts.address, why);
 }
 
@@ -179,8 +181,8 @@ int handle_fail_op(struct baton *b, const struct waiter *w)
 static int fail_unconnected(struct baton *b)
 {
         const char *why = b->loss_text[0] ? b->loss_text
-                          : b->join       ? "still connecting"
-                                          : "not connected: baton_connect comes first";
+                          : b->join ? "still connecting, and nothing is kept meanwhile (keep_bytes)"
+                                    : "not connected: baton_connect comes first";
 
         if (!b->stay || !b->join || !b->loss_text[0])
                 return handle_fail_code(b, -ENOTCONN, b->loss_code, why);

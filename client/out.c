@@ -80,15 +80,16 @@ static void set_head(struct topic *t)
 int out_topic(struct baton *b, const char *topic)
 {
         struct out *o = &b->out;
+
+        if (!topic)
+                return handle_fail(b, -EINVAL, "no topic (NULL)");
         size_t len = strnlen(topic, WIRE_TOPIC_BYTES + 1);
         struct topic *t = &o->topics[hash_bytes(0, topic, len) & (OUT_TOPICS - 1)];
 
         if (!t->head_len || t->len != len || memcmp(topic_text(t), topic, len) != 0) {
                 if (!topic_is_valid(topic, len))
-                        return handle_fail(b, -EINVAL,
-                                "%.80s: not a topic (tokens with dots between them, at most 255 "
-                                "bytes)",
-                                topic);
+                        return handle_fail(b, -EINVAL, "'%.80s' is no topic: %s", topic,
+                                topic_fault(topic, len));
                 memcpy(t->bytes + TOPIC_HEAD_BYTES, topic, len + 1);
                 t->len = (uint16_t)len;
                 set_head(t);

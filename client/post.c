@@ -261,6 +261,8 @@ static int send_now(struct baton *b, struct post *p)
 
         if (bt_unlikely(b->dgram))
                 return datagram_post(b, p);
+        if (bt_unlikely(!b->link))
+                return handle_check(b);
         if (bt_unlikely(b->large.state != LARGE_NONE) && (r = large_clear(b, p->deadline_ns)) < 0)
                 return r;
         if ((r = post_measure(b, p)) < 0)

@@ -17,7 +17,7 @@ static int find_topic(struct baton *b, const char *topic)
 {
         const struct topic *t = b->out.topic;
 
-        if (bt_likely(!strcmp(topic, topic_text(t)) && t->head_len))
+        if (bt_likely(topic && !strcmp(topic, topic_text(t)) && t->head_len))
                 return 0;
         return out_topic(b, topic);
 }
@@ -69,9 +69,7 @@ int publish_prepare(struct baton *b, const struct baton_publication *p, struct p
         };
         if ((r = set_flags(b, post, p->flags)) < 0)
                 return r;
-        if (!p->topic)
-                return handle_fail(b, -EINVAL, "no topic (NULL)");
-        bool clears_will = !p->topic[0] && (p->flags & BATON_WILL);
+        bool clears_will = p->topic && !p->topic[0] && (p->flags & BATON_WILL);
         if ((!clears_will && (r = find_topic(b, p->topic)) < 0) || (r = fill(b, post, p)) < 0)
                 return r;
         if (!clears_will)
@@ -235,8 +233,6 @@ int request_post(struct baton *b, const struct baton_publication *p, struct op *
         if (p->reply_fds > WIRE_FDS)
                 return handle_fail(b, -EINVAL, "reply_fds %u: a message has at most %d descriptors",
                         p->reply_fds, WIRE_FDS);
-        if (!p->topic)
-                return handle_fail(b, -EINVAL, "no topic (NULL)");
         if ((r = find_topic(b, p->topic)) < 0 || (r = fill(b, &post, p)) < 0)
                 return r;
         set_topic(b, &post);

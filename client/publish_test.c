@@ -87,7 +87,7 @@ TEST(bad_topics_are_refused_here)
         fake_open(&f);
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
                 CHECK_EQ(baton_publish(f.b, bad[i], "x", 1), -EINVAL);
-                CHECK(strstr(baton_error(f.b), "not a topic"));
+                CHECK(strstr(baton_error(f.b), "is no topic: "));
         }
         CHECK_EQ(baton_publish(f.b, "good", "x", 1), 0);
         CHECK_EQ(baton_publish(f.b, "goo", "x", 1), 0);
@@ -113,9 +113,13 @@ TEST(a_payload_that_fits_no_frame_is_refused_by_the_name_of_the_limit)
 
 TEST(an_unconnected_handle_says_so)
 {
+        struct baton_publication none = {.topic = NULL};
         baton *b;
 
         CHECK_EQ(baton_new(&b), 0);
+        CHECK_EQ(baton_publish(b, "t", "x", 1), -ENOTCONN);
+        CHECK_EQ(baton_publish(b, NULL, "x", 1), -EINVAL);
+        CHECK_EQ(baton_publish_with(b, &none), -EINVAL);
         CHECK_EQ(baton_publish(b, "t", "", 0), -ENOTCONN);
         CHECK_STR(baton_error(b), "not connected: baton_connect comes first");
         CHECK_EQ(baton_process(b), -ENOTCONN);

@@ -122,10 +122,10 @@ static int check(struct baton *b, const char *filter, const struct baton_subscri
 {
         size_t group_len = o->group ? strnlen(o->group, WIRE_TOPIC_BYTES + 1) : 0;
 
-        if (!filter_is_valid(filter, strnlen(filter, WIRE_TOPIC_BYTES + 1)))
-                return handle_fail(b, -EINVAL,
-                        "%.80s: not a filter (a topic, with * for a token, or > at the end)",
-                        filter);
+        const char *fault = filter_fault(filter, strnlen(filter, WIRE_TOPIC_BYTES + 1));
+
+        if (fault)
+                return handle_fail(b, -EINVAL, "'%.80s' is no filter: %s", filter, fault);
         if (!fn)
                 return handle_fail(b, -EINVAL, "no callback (NULL)");
         if (o->group && (!topic_is_valid(o->group, group_len) || strchr(o->group, '.')))

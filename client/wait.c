@@ -117,6 +117,8 @@ static bool is_over_time(uint64_t deadline_ns)
         return deadline_ns != UINT64_MAX && clock_ns() >= deadline_ns;
 }
 
+#define NO_ANSWER "no answer in the time that was given"
+
 static int fail_full(struct baton *b)
 {
         return handle_fail(b, -ENOBUFS,
@@ -125,7 +127,8 @@ static int fail_full(struct baton *b)
                 b->in.stored_bytes, b->in.stored_fds);
 }
 
-static int await_store(struct baton *b, uint64_t deadline_ns)
+/* `what` did not come in time. */
+static int await_store(struct baton *b, uint64_t deadline_ns, const char *what)
 {
         ops_expire(b);
         if (in_settle(b))
@@ -136,7 +139,7 @@ static int await_store(struct baton *b, uint64_t deadline_ns)
         if (in_is_full(b))
                 return fail_full(b);
         if (is_over_time(deadline_ns))
-                return handle_fail_here(b, -ETIMEDOUT, "nothing came in the time that was given");
+                return handle_fail_here(b, -ETIMEDOUT, "%s", what);
         int r = handle_doze(b, deadline_ns);
         if (r < 0 && r != -EINTR)
                 return handle_fail(b, r, "poll: %s", strerror(-r));
@@ -149,8 +152,7 @@ static int await_run(struct baton *b, uint64_t deadline_ns)
                 if (!b->link && !b->join)
                         return handle_check(b);
                 if (is_over_time(deadline_ns))
-                        return handle_fail_here(
-                                b, -ETIMEDOUT, "nothing came in the time that was given");
+                        return handle_fail_here(b, -ETIMEDOUT, "%s", NO_ANSWER);
                 int r = handle_doze(b, deadline_ns);
                 if (r < 0 && r != -EINTR)
                         return handle_fail(b, r, "poll: %s", strerror(-r));
@@ -164,13 +166,15 @@ int handle_await(struct baton *b, uint64_t deadline_ns, bool dispatch)
         if (b->freed)
                 return -ENOTCONN;
         if (!dispatch)
-                return await_store(b, deadline_ns);
+                return await_store(b, deadline_ns,
+                        "no room in the time that was given: the broker does not take what was "
+                        "sent before");
         /* What is awaited may be the answer to something that is still here. A failure shows up
          * below: the connection is lost, or its end is about to be received. */
         out_calm(&b->out);
         int r = out_push(b);
         (void)r;
-        return b->dispatching ? await_store(b, deadline_ns) : await_run(b, deadline_ns);
+        return b->dispatching ? await_store(b, deadline_ns, NO_ANSWER) : await_run(b, deadline_ns);
 }
 
 int handle_await_op(struct baton *b, struct op *op, struct waiter *w, uint64_t deadline_ns)

@@ -74,6 +74,10 @@ int reach_connect(
 
         if (r == 0)
                 return 0;
+        if (r == -EACCES)
+                return outcome(LINK_E_DENIED, why,
+                        "permission denied (a socket of uid %u, mode %04o)",
+                        (unsigned)found->st.st_uid, (unsigned)(found->st.st_mode & 07777));
         if (r != -EPROTOTYPE)
                 return reach_judge(r, why);
         const char *prefix = right_prefix(a, found);

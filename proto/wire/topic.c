@@ -120,6 +120,49 @@ bool filter_is_valid(const void *filter, size_t len)
         return is_valid(filter, len, true);
 }
 
+static const char *token_fault(const struct token *t, bool wildcards)
+{
+        if (!t->len)
+                return "an empty token";
+        if (memchr(t->data, '*', t->len) || memchr(t->data, '>', t->len))
+                return wildcards ? "* stands for a whole token, > for all at the end"
+                                 : "* and > are for filters";
+        if (memchr(t->data, ' ', t->len))
+                return "a space";
+        return utf8_is_valid(t->data, t->len) ? "a control character" : "not UTF-8";
+}
+
+static const char *fault(const void *topic, size_t len, bool wildcards)
+{
+        size_t n_tokens = 0;
+
+        if (is_valid(topic, len, wildcards))
+                return NULL;
+        if (!len)
+                return "it is empty";
+        if (len > WIRE_TOPIC_BYTES)
+                return "longer than 255 bytes";
+        for (struct token t = token_first(topic, len); t.data; t = token_next(&t)) {
+                bool is_last = t.data + t.len == t.end;
+                bool is_wild = wildcards && (token_is(&t, '*') || (is_last && token_is(&t, '>')));
+                if (++n_tokens > WIRE_TOPIC_TOKENS)
+                        return "more than 16 tokens";
+                if (!is_wild && !token_is_valid(&t))
+                        return token_fault(&t, wildcards);
+        }
+        return NULL;
+}
+
+const char *topic_fault(const void *topic, size_t len)
+{
+        return fault(topic, len, false);
+}
+
+const char *filter_fault(const void *filter, size_t len)
+{
+        return fault(filter, len, true);
+}
+
 bool filter_is_literal(const void *filter, size_t len)
 {
         return is_valid(filter, len, false);

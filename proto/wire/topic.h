@@ -12,6 +12,10 @@ bool topic_is_valid(const void *topic, size_t len);
 /* filter_is_valid: as topic_is_valid, but a whole token may be `*`, and the last one `>`. */
 bool filter_is_valid(const void *filter, size_t len);
 
+/* topic_fault names the rule that a topic, or a filter, breaks: "an empty token"; NULL if none. */
+const char *topic_fault(const void *topic, size_t len);
+const char *filter_fault(const void *filter, size_t len);
+
 /* filter_is_literal: a valid filter without wildcards, i.e. also a topic. */
 bool filter_is_literal(const void *filter, size_t len);
 

@@ -305,3 +305,35 @@ TEST(plain_text_has_no_controls)
         CHECK(!text_is_plain("\xc2\x9b", 2));
         CHECK(!text_is_plain("\xff", 1));
 }
+
+TEST(what_is_wrong_with_a_topic_or_a_filter_has_a_name)
+{
+        static const struct {
+                const char *text, *topic, *filter;
+        } cases[] = {
+                {"a.b", NULL, NULL},
+                {"", "it is empty", "it is empty"},
+                {"a..b", "an empty token", "an empty token"},
+                {".a", "an empty token", "an empty token"},
+                {"a.", "an empty token", "an empty token"},
+                {"a.*", "* and > are for filters", NULL},
+                {"a.b*", "* and > are for filters",
+                        "* stands for a whole token, > for all at the end"},
+                {"a.>.b", "* and > are for filters",
+                        "* stands for a whole token, > for all at the end"},
+                {"a b", "a space", "a space"},
+                {"a\tb", "a control character", "a control character"},
+                {"a\xff", "not UTF-8", "not UTF-8"},
+                {"1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17", "more than 16 tokens",
+                        "more than 16 tokens"},
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                size_t len = strlen(cases[i].text);
+                const char *topic = topic_fault(cases[i].text, len);
+                const char *filter = filter_fault(cases[i].text, len);
+                CHECK_STR(topic ? topic : "-", cases[i].topic ? cases[i].topic : "-");
+                CHECK_STR(filter ? filter : "-", cases[i].filter ? cases[i].filter : "-");
+        }
+        CHECK_STR(topic_fault(X255 "x", 256), "longer than 255 bytes");
+}

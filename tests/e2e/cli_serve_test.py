@@ -247,7 +247,8 @@ class ServeTest(harness.TestCase):
             with self.subTest(arguments):
                 self.expect(2, "serve", *arguments, err=f"serve: {complaint} (see --help)")
         self.expect(2, "serve", "a.>.b", "--", "cat",
-                    err="serve: 'a.>.b' is no filter: * stands for a whole token, > for all at the end")
+                    err="serve: 'a.>.b' is no filter: "
+                        "* stands for a whole token, > for all at the end")
 
     def test_without_a_broker_the_status_is_3(self):
         nobody = harness.new_address(self.broker.directory)

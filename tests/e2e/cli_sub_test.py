@@ -123,7 +123,8 @@ class SubTest(harness.TestCase):
             with self.subTest(arguments):
                 self.expect(2, "sub", *arguments, err=f"sub: {complaint} (see --help)")
         self.expect(2, "sub", "a.>.b",
-                    err="sub: 'a.>.b' is no filter: * stands for a whole token, > for all at the end")
+                    err="sub: 'a.>.b' is no filter: "
+                        "* stands for a whole token, > for all at the end")
         self.expect(2, "sub", "--ack", "a",
                     err="sub: ack, ack_ms and max_deliveries are for groups")
 

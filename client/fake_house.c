@@ -131,3 +131,36 @@ void house_stay(struct house *h, size_t keep_bytes)
 
         CHECK_EQ(baton_set_reconnect(h->f.b, &o), 0);
 }
+
+void house_begin(struct house *h, size_t keep_bytes)
+{
+        house_open(h);
+        house_enter(h);
+        house_stay(h, keep_bytes);
+        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
+        house_meet(h);
+        house_await(h, "READY;");
+}
+
+void house_lose(struct house *h, const char *notes)
+{
+        house_leave(h);
+        house_await(h, notes);
+        CHECK(baton_is_away(h->f.b));
+}
+
+void house_return(struct house *h)
+{
+        h->instance++;
+        house_enter(h);
+        house_meet(h);
+}
+
+void house_done(baton *b, int result, const char *text, void *house)
+{
+        struct house *h = house;
+
+        (void)b;
+        note(&h->notes, "done %d;", result);
+        snprintf(h->text, sizeof(h->text), "%s", text);
+}

@@ -40,6 +40,14 @@ void house_await(struct house *h, const char *notes);
  * "BACK other;", "READY;", "DENIED filter error;", "GONE error;", with "uncertain N;" and "dropped
  * N;" behind them. */
 void house_stay(struct house *h, size_t keep_bytes);
+/* house_begin: open, entered, stays connected, and READY. house_lose: the broker goes, the handle
+ * has found out, and told `notes`. house_return: another instance comes, and the handle is back. */
+void house_begin(struct house *h, size_t keep_bytes);
+void house_lose(struct house *h, const char *notes);
+void house_return(struct house *h);
+
+/* A done callback that notes "done RESULT;" and keeps the text. */
+void house_done(baton *b, int result, const char *text, void *house);
 void house_event(baton *b, const struct baton_event *e, void *house);
 
 #endif

@@ -9,38 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void done(baton *b, int result, const char *text, void *arg)
-{
-        struct house *h = arg;
-
-        (void)b;
-        note(&h->notes, "done %d;", result);
-        snprintf(h->text, sizeof(h->text), "%s", text);
-}
-
-static void begin(struct house *h, size_t keep_bytes)
-{
-        house_open(h);
-        house_enter(h);
-        house_stay(h, keep_bytes);
-        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
-        house_meet(h);
-        house_await(h, "READY;");
-}
-
-static void lose(struct house *h, const char *notes)
-{
-        house_leave(h);
-        house_await(h, notes);
-}
-
-static void come_back(struct house *h)
-{
-        h->instance++;
-        house_enter(h);
-        house_meet(h);
-}
-
 static void publish(struct house *h, const char *payload)
 {
         CHECK_EQ(baton_publish(h->f.b, "t", payload, strlen(payload)), 0);
@@ -64,14 +32,14 @@ TEST(what_is_published_while_away_is_sent_first_and_in_order)
         };
         struct house h;
 
-        begin(&h, 10000);
+        house_begin(&h, 10000);
         (void)fake_subscribe(&h.f, "a", note_message, &h.notes);
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         publish(&h, "1");
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
         publish(&h, "3");
         CHECK_EQ(baton_flush(h.f.b, 0), -ENOTCONN);
-        come_back(&h);
+        house_return(&h);
         publish(&h, "4");
         (void)fake_expect(&h.f, WIRE_SUB);
         expect(&h, "1");
@@ -97,14 +65,14 @@ TEST(more_than_the_limit_is_refused_and_what_is_kept_stays)
         struct house h;
         int n = 0, r;
 
-        begin(&h, 2000);
-        lose(&h, "LOST;");
+        house_begin(&h, 2000);
+        house_lose(&h, "LOST;");
         while ((r = baton_publish(h.f.b, "t", payload, sizeof(payload))) == 0)
                 n++;
         CHECK_EQ(r, -ENOBUFS);
         CHECK(strstr(baton_error(h.f.b), "more than 2000 must not be (keep_bytes)"));
         CHECK(n >= 4 && n <= 6);
-        come_back(&h);
+        house_return(&h);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), n);
         house_await(&h, "BACK other;READY other;");
         CHECK_EQ(baton_publish(h.f.b, "t", payload, sizeof(payload)), 0);
@@ -117,18 +85,18 @@ TEST(what_was_gathered_and_not_sent_is_kept_too)
         struct baton_publication p = {.topic = "t", .payload = "2", .payload_len = 1};
         struct house h;
 
-        begin(&h, 10000);
+        house_begin(&h, 10000);
         baton_cork(h.f.b);
         publish(&h, "1");
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
-        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, done, &h, NULL), 0);
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
+        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, house_done, &h, NULL), 0);
         publish(&h, "3");
         /* Its end is found before anything is sent. */
         house_leave(&h);
         handle_lose(h.f.b, -ENOTCONN, 0, "cut");
         CHECK_EQ(baton_uncork(h.f.b), 0);
         house_await(&h, "LOST;done -107;");
-        come_back(&h);
+        house_return(&h);
         expect(&h, "1");
         uint64_t id = fake_expect(&h.f, WIRE_INGRESS).ingress.id;
         expect(&h, "2");
@@ -144,12 +112,12 @@ TEST(the_publication_that_finds_the_loss_is_kept_once)
 {
         struct house h;
 
-        begin(&h, 10000);
+        house_begin(&h, 10000);
         house_leave(&h);
         publish(&h, "1");
         CHECK(baton_is_away(h.f.b));
         publish(&h, "2");
-        come_back(&h);
+        house_return(&h);
         expect(&h, "1");
         expect(&h, "2");
         struct message m;
@@ -165,7 +133,7 @@ TEST(what_was_given_to_a_full_socket_is_uncertain_and_the_rest_is_kept)
         uint64_t sent;
         int n = 0;
 
-        begin(&h, 1 << 20);
+        house_begin(&h, 1 << 20);
         while (baton_publish(h.f.b, "t", big, sizeof(big)) == 0)
                 n++;
         CHECK(n > 5);
@@ -174,7 +142,7 @@ TEST(what_was_given_to_a_full_socket_is_uncertain_and_the_rest_is_kept)
         while (!baton_is_away(h.f.b))
                 house_turn(&h, house_welcome(&h));
         CHECK_EQ(sent, n);
-        come_back(&h);
+        house_return(&h);
         int again = (int)fake_skip(&h.f, WIRE_PUB);
         CHECK(again >= 1 && again < n);
         char want[64];
@@ -190,13 +158,13 @@ TEST(what_is_too_old_when_the_broker_is_back_is_not_sent)
         struct house h;
 
         q.ttl_ms = 1000000;
-        begin(&h, 10000);
-        lose(&h, "LOST;");
+        house_begin(&h, 10000);
+        house_lose(&h, "LOST;");
         CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
         CHECK_EQ(baton_publish_with(h.f.b, &q), 0);
         CHECK_EQ(poll(NULL, 0, 2), 0);
-        come_back(&h);
+        house_return(&h);
         m = fake_expect(&h.f, WIRE_INGRESS);
         CHECK(m.ingress.ttl_ms > 0 && m.ingress.ttl_ms < 1000000);
         (void)fake_expect(&h.f, WIRE_PUB);
@@ -211,8 +179,8 @@ TEST(what_is_kept_waits_for_window_and_what_comes_later_waits_behind)
         struct message narrow;
         struct house h;
 
-        begin(&h, 1 << 20);
-        lose(&h, "LOST;");
+        house_begin(&h, 1 << 20);
+        house_lose(&h, "LOST;");
         for (int i = 0; i < 3; i++)
                 CHECK_EQ(baton_publish(h.f.b, "t", big, sizeof(big)), 0);
         narrow = house_welcome(&h);
@@ -244,11 +212,11 @@ TEST(a_large_payload_is_kept_whole)
 
         for (size_t i = 0; i < sizeof(large); i++)
                 large[i] = (char)(i * 7);
-        begin(&h, 1 << 20);
-        lose(&h, "LOST;");
+        house_begin(&h, 1 << 20);
+        house_lose(&h, "LOST;");
         CHECK_EQ(baton_publish(h.f.b, "t", large, sizeof(large)), 0);
         publish(&h, "behind");
-        come_back(&h);
+        house_return(&h);
         (void)fake_expect(&h.f, WIRE_BEGIN);
         while (got < sizeof(large)) {
                 if (!fake_next(&h.f, &m)) {
@@ -270,15 +238,15 @@ TEST(descriptors_are_kept_though_their_owner_closes_them)
         struct house h;
         int fds[2];
 
-        begin(&h, 1 << 20);
+        house_begin(&h, 1 << 20);
         CHECK_EQ(pipe(fds), 0);
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         struct baton_publication p = {.topic = "t", .fds = &fds[0], .n_fds = 1};
         CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
         close(fds[0]);
         CHECK_EQ(write(fds[1], "x", 1), 1);
         close(fds[1]);
-        come_back(&h);
+        house_return(&h);
         CHECK_EQ(fake_expect(&h.f, WIRE_PUB).pub.n_fds, 1);
         char byte = 0;
         CHECK_EQ(read(fdset_fds(h.f.fds)[0], &byte, 1), 1);
@@ -291,9 +259,9 @@ TEST(closing_waits_for_the_broker_and_freeing_tells_what_is_lost)
         struct baton_publication p = {.topic = "t"};
         struct house h;
 
-        begin(&h, 10000);
-        lose(&h, "LOST;");
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        house_begin(&h, 10000);
+        house_lose(&h, "LOST;");
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
         CHECK_EQ(baton_close(h.f.b, 5), -ETIMEDOUT);
         CHECK_STR(h.notes.text, "done -107;");
         CHECK(!baton_is_away(h.f.b));
@@ -301,8 +269,8 @@ TEST(closing_waits_for_the_broker_and_freeing_tells_what_is_lost)
         house_enter(&h);
         CHECK_EQ(baton_connect_start(h.f.b, h.address, -1, NULL, NULL), 0);
         house_await(&h, "READY;");
-        lose(&h, "LOST;");
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        house_lose(&h, "LOST;");
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
         h.f.b = baton_free(h.f.b);
         CHECK_STR(h.notes.text, "done -107;");
         house_close(&h);
@@ -314,10 +282,10 @@ TEST(a_wait_for_a_confirm_that_times_out_takes_it_back)
         struct message m;
         struct house h;
 
-        begin(&h, 10000);
-        lose(&h, "LOST;");
+        house_begin(&h, 10000);
+        house_lose(&h, "LOST;");
         CHECK_EQ(baton_publish_wait(h.f.b, &p, 5), -ETIMEDOUT);
-        come_back(&h);
+        house_return(&h);
         CHECK(!fake_next(&h.f, &m));
         house_close(&h);
 }

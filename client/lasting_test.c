@@ -4,29 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-static void begin(struct house *h, size_t keep_bytes)
-{
-        house_open(h);
-        house_enter(h);
-        house_stay(h, keep_bytes);
-        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
-        house_meet(h);
-        house_await(h, "READY;");
-}
-
-static void lose(struct house *h, const char *notes)
-{
-        house_leave(h);
-        house_await(h, notes);
-}
-
-static void come_back(struct house *h)
-{
-        h->instance++;
-        house_enter(h);
-        house_meet(h);
-}
-
 static void retain(struct house *h, const char *topic, const char *payload)
 {
         struct baton_publication p = {
@@ -58,7 +35,7 @@ TEST(another_instance_is_told_retained_values_and_will_and_the_same_one_only_the
         struct message m;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         retain(&h, "a", "old");
         retain(&h, "b", "1");
         retain(&h, "a", "new");
@@ -67,8 +44,8 @@ TEST(another_instance_is_told_retained_values_and_will_and_the_same_one_only_the
         CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
         CHECK_EQ(baton_flush(h.f.b, 0), 0);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 6);
-        lose(&h, "LOST uncertain 6;");
-        come_back(&h);
+        house_lose(&h, "LOST uncertain 6;");
+        house_return(&h);
         uint64_t id = expect_lasting(&h, WIRE_INGRESS_RETAIN, "b", "1");
         m = fake_expect(&h.f, WIRE_PUB); /* under the same INGRESS */
         CHECK(slice_is(m.pub.topic, "a"));
@@ -81,13 +58,13 @@ TEST(another_instance_is_told_retained_values_and_will_and_the_same_one_only_the
         fake_send(&h.f);
         house_await(&h, "BACK other;DENIED a -122;READY other;");
 
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         house_enter(&h);
         house_meet(&h);
         id = expect_lasting(&h, WIRE_INGRESS_WILL, "w", "bye");
         CHECK(!fake_next(&h.f, &m));
         /* Lost again before it was answered: once more, and only once. */
-        lose(&h, "BACK;LOST;");
+        house_lose(&h, "BACK;LOST;");
         house_enter(&h);
         house_meet(&h);
         id = expect_lasting(&h, WIRE_INGRESS_WILL, "w", "bye");
@@ -104,12 +81,12 @@ TEST(a_will_that_was_cleared_is_not_restored)
         struct message m;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
         will.topic = "";
         CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
-        lose(&h, "LOST uncertain 2;");
-        come_back(&h);
+        house_lose(&h, "LOST uncertain 2;");
+        house_return(&h);
         CHECK(!fake_next(&h.f, &m));
         house_close(&h);
 }
@@ -119,7 +96,7 @@ TEST(more_retained_values_than_may_be_kept_are_told_to_the_log)
         static char large[3 << 20];
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         baton_set_log(h.f.b, note_log, &h.notes);
         baton_set_nonblocking(h.f.b, true);
         struct baton_publication p = {.topic = "a",
@@ -145,11 +122,11 @@ TEST(descriptors_alone_are_a_value)
         struct baton_publication p = {.topic = "a", .fds = &fd, .n_fds = 1, .flags = BATON_RETAIN};
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
-        lose(&h, "LOST uncertain 1;");
-        come_back(&h);
+        house_lose(&h, "LOST uncertain 1;");
+        house_return(&h);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
         house_close(&h);
 }

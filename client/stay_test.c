@@ -6,57 +6,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static void done(baton *b, int result, const char *text, void *arg)
-{
-        struct house *h = arg;
-
-        (void)b;
-        note(&h->notes, "done %d;", result);
-        snprintf(h->text, sizeof(h->text), "%s", text);
-}
-
-/* Connected, and said to stay so. */
-static void begin(struct house *h, size_t keep_bytes)
-{
-        house_open(h);
-        house_enter(h);
-        house_stay(h, keep_bytes);
-        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
-        house_meet(h);
-        house_await(h, "READY;");
-}
-
-/* The broker goes, and the handle has found out. */
-static void lose(struct house *h, const char *notes)
-{
-        house_leave(h);
-        house_await(h, notes);
-        CHECK(baton_is_away(h->f.b));
-}
-
-/* Another instance of it comes. */
-static void come_back(struct house *h)
-{
-        h->instance++;
-        house_enter(h);
-        house_meet(h);
-}
-
 TEST(the_application_is_told_what_happens_to_the_connection)
 {
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         int fd = baton_fd(h.f.b);
         CHECK(fd >= 0);
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         CHECK_STR(h.text, "./broker.sock: the broker is gone");
         CHECK_EQ(baton_fd(h.f.b), -1);
         CHECK(baton_timeout(h.f.b) >= 0 && baton_timeout(h.f.b) <= 2);
         CHECK(!baton_is_connected(h.f.b));
-        come_back(&h);
+        house_return(&h);
         house_await(&h, "BACK other;READY other;");
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         house_enter(&h); /* the same one */
         house_await(&h, "BACK;READY;");
         CHECK(!baton_is_away(h.f.b));
@@ -70,7 +34,7 @@ TEST(subscriptions_are_made_again_in_their_order_with_their_options)
         struct house h;
         uint32_t a = 0, b = 0, c = 0;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         a = fake_subscribe(&h.f, "a.>", note_message, &h.notes);
         b = fake_subscribe(&h.f, "b.*", note_message, &h.notes);
         CHECK_EQ(baton_subscribe_start(h.f.b, "c", &o, note_message, NULL, &h.notes, &c), 0);
@@ -79,8 +43,8 @@ TEST(subscriptions_are_made_again_in_their_order_with_their_options)
         fake_send(&h.f);
         house_turn(&h, house_welcome(&h));
         CHECK_EQ(baton_unsubscribe(h.f.b, b), 0);
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         struct message m = fake_expect(&h.f, WIRE_SUB);
         CHECK_EQ(m.sub.sub, a);
         CHECK(slice_is(m.sub.filter, "a.>"));
@@ -108,12 +72,12 @@ TEST(the_window_of_a_subscription_begins_anew)
         struct house h;
         uint32_t sub = 0;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(baton_subscribe_start(h.f.b, "a", &o, note_message, NULL, &h.notes, &sub), 0);
         fake_deliver(&h.f, 1, sub, "a", "1"); /* one of four, not given back yet */
         house_await(&h, "a=1;");
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         (void)fake_expect(&h.f, WIRE_SUB);
         house_await(&h, "BACK other;");
         fake_deliver(&h.f, 1, sub, "a", "2");
@@ -130,12 +94,12 @@ TEST(the_broker_is_asked_what_was_missed)
         struct message welcome;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(h.resumes, 0);
         uint32_t sub = fake_subscribe(&h.f, "a", note_message, &h.notes);
         for (uint64_t seq = 1; seq <= 3; seq++)
                 fake_deliver(&h.f, seq, sub, "a", "x");
-        lose(&h, "a=x;a=x;a=x;LOST;");
+        house_lose(&h, "a=x;a=x;a=x;LOST;");
         house_enter(&h);
         welcome = house_welcome(&h);
         welcome.welcome.has_missed = true;
@@ -145,7 +109,7 @@ TEST(the_broker_is_asked_what_was_missed)
         CHECK_EQ(h.resumes, 7);
         CHECK_EQ(h.resume_seq, 3);
         house_await(&h, "BACK missed 5;");
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         house_enter(&h);
         house_meet(&h); /* which it does not say: it is long ago */
         CHECK_EQ(h.resume_seq, 0);
@@ -157,11 +121,11 @@ TEST(messages_of_the_old_connection_come_before_its_end)
 {
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         uint32_t sub = fake_subscribe(&h.f, "a", note_message, &h.notes);
         fake_deliver(&h.f, 1, sub, "a", "1");
         fake_deliver(&h.f, 2, sub, "a", "2");
-        lose(&h, "a=1;a=2;LOST;");
+        house_lose(&h, "a=1;a=2;LOST;");
         house_close(&h);
 }
 
@@ -170,13 +134,13 @@ TEST(what_was_under_way_ends_and_the_text_says_that_nobody_knows)
         struct baton_publication p = {.topic = "t"};
         struct house h;
 
-        begin(&h, 0);
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
-        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, done, &h, NULL), 0);
+        house_begin(&h, 0);
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
+        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, house_done, &h, NULL), 0);
         CHECK_EQ(baton_publish(h.f.b, "t", "", 0), 0);
-        lose(&h, "LOST uncertain 1;done -107;done -107;");
+        house_lose(&h, "LOST uncertain 1;done -107;done -107;");
         CHECK_STR(h.text, "./broker.sock: the broker is gone (whether this arrived is not known)");
-        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, done, &h, NULL), -ENOTCONN);
+        CHECK_EQ(baton_request_start(h.f.b, &p, 0, NULL, house_done, &h, NULL), -ENOTCONN);
         CHECK_STR(baton_error(h.f.b), "./broker.sock: the broker is gone; trying to come back");
         CHECK_EQ(baton_publish(h.f.b, "t", "", 0), -ENOTCONN);
         CHECK_EQ(baton_reply(h.f.b, 1, "", 0), -ENOTCONN);
@@ -189,7 +153,7 @@ TEST(what_the_broker_has_taken_is_not_uncertain)
 {
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         for (int i = 0; i < 3; i++)
                 CHECK_EQ(baton_publish(h.f.b, "t", "", 0), 0);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 3);
@@ -201,7 +165,7 @@ TEST(what_the_broker_has_taken_is_not_uncertain)
         house_turn(&h, house_welcome(&h));
         CHECK_EQ(baton_publish(h.f.b, "t", "", 0), 0);
         CHECK_EQ(baton_publish(h.f.b, "t", "", 0), 0);
-        lose(&h, "LOST uncertain 2;");
+        house_lose(&h, "LOST uncertain 2;");
         house_close(&h);
 }
 
@@ -210,15 +174,15 @@ TEST(subscribing_and_unsubscribing_go_on_while_it_is_away)
         struct house h;
         uint32_t a = 0, b = 0, c = 0;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         a = fake_subscribe(&h.f, "a", note_message, &h.notes);
-        lose(&h, "LOST;");
+        house_lose(&h, "LOST;");
         CHECK_EQ(baton_unsubscribe(h.f.b, a), 0);
-        CHECK_EQ(baton_subscribe_start(h.f.b, "b", NULL, note_message, done, &h, &b), 0);
-        CHECK_EQ(baton_subscribe_start(h.f.b, "c", NULL, note_message, done, &h, &c), 0);
+        CHECK_EQ(baton_subscribe_start(h.f.b, "b", NULL, note_message, house_done, &h, &b), 0);
+        CHECK_EQ(baton_subscribe_start(h.f.b, "c", NULL, note_message, house_done, &h, &c), 0);
         CHECK_EQ(baton_unsubscribe(h.f.b, b), 0);
         house_await(&h, "done -125;");
-        come_back(&h);
+        house_return(&h);
         struct message m = fake_expect(&h.f, WIRE_SUB);
         CHECK_EQ(m.sub.sub, c);
         uint64_t id = m.sub.id;
@@ -233,11 +197,11 @@ TEST(a_subscription_that_is_refused_now_is_told_and_gone)
 {
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         uint32_t a = fake_subscribe(&h.f, "a", note_message, &h.notes);
         uint32_t b = fake_subscribe(&h.f, "b", note_message, &h.notes);
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         uint64_t id = fake_expect(&h.f, WIRE_SUB).sub.id;
         fake_say(&h.f, fake_err(id, WIRE_CODE_REFUSED, "not for you"));
         fake_say(&h.f, fake_ok(id + 1, 0, 1));
@@ -252,9 +216,9 @@ TEST(a_handle_that_is_refused_itself_is_gone)
 {
         struct house h;
 
-        begin(&h, 1000);
-        CHECK_EQ(baton_subscribe_start(h.f.b, "a", NULL, note_message, done, &h, NULL), 0);
-        lose(&h, "LOST;");
+        house_begin(&h, 1000);
+        CHECK_EQ(baton_subscribe_start(h.f.b, "a", NULL, note_message, house_done, &h, NULL), 0);
+        house_lose(&h, "LOST;");
         CHECK_EQ(baton_publish(h.f.b, "t", "", 0), 0);
         house_enter(&h);
         while (h.notes.len == 0)
@@ -270,8 +234,8 @@ TEST(a_broker_that_greets_with_nonsense_is_tried_again)
 {
         struct house h;
 
-        begin(&h, 0);
-        lose(&h, "LOST;");
+        house_begin(&h, 0);
+        house_lose(&h, "LOST;");
         house_enter(&h);
         for (int i = 0; i < 3; i++) {
                 while (!h.f.link)
@@ -299,7 +263,7 @@ TEST(the_handle_may_be_freed_in_any_event)
 {
         for (int change = BATON_LOST; change <= BATON_READY; change++) {
                 struct house h;
-                begin(&h, 1000);
+                house_begin(&h, 1000);
                 (void)fake_subscribe(&h.f, "a", note_message, &h.notes);
                 h.n_done = change;
                 CHECK_EQ(baton_set_reconnect(h.f.b,
@@ -336,7 +300,7 @@ TEST(reconnecting_may_be_switched_off_in_an_event)
 {
         struct house h;
 
-        begin(&h, 1000);
+        house_begin(&h, 1000);
         CHECK_EQ(baton_set_reconnect(
                          h.f.b, &(struct baton_reconnect){.on_event = stop_in_event, .arg = &h}),
                 0);

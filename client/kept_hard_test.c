@@ -11,38 +11,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static void done(baton *b, int result, const char *text, void *arg)
-{
-        struct house *h = arg;
-
-        (void)b;
-        (void)text;
-        note(&h->notes, "done %d;", result);
-}
-
-static void begin(struct house *h, size_t keep_bytes)
-{
-        house_open(h);
-        house_enter(h);
-        house_stay(h, keep_bytes);
-        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
-        house_meet(h);
-        house_await(h, "READY;");
-}
-
-static void lose(struct house *h, const char *notes)
-{
-        house_leave(h);
-        house_await(h, notes);
-}
-
-static void come_back(struct house *h)
-{
-        h->instance++;
-        house_enter(h);
-        house_meet(h);
-}
-
 static void publish(struct house *h, const char *payload)
 {
         CHECK_EQ(baton_publish(h->f.b, "t", payload, strlen(payload)), 0);
@@ -97,14 +65,14 @@ TEST(what_was_being_sent_when_the_broker_went_again_keeps_its_place)
         struct message m;
         struct house h;
 
-        begin(&h, 10000);
-        lose(&h, "LOST;");
+        house_begin(&h, 10000);
+        house_lose(&h, "LOST;");
         publish(&h, "1");
-        CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+        CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
         publish(&h, "3");
         come_back_for_a_moment(&h);
         publish(&h, "4");
-        come_back(&h);
+        house_return(&h);
         expect(&h, "1");
         expect(&h, "2");
         expect(&h, "3");
@@ -121,13 +89,13 @@ static void restores_once(size_t keep_bytes)
         struct message m;
         struct house h;
 
-        begin(&h, keep_bytes);
+        house_begin(&h, keep_bytes);
         publish_flags(&h, "w", "bye", BATON_WILL);
         publish_flags(&h, "v", "will too", BATON_WILL);
-        lose(&h, "LOST uncertain 2;");
+        house_lose(&h, "LOST uncertain 2;");
         come_back_for_a_moment(&h);
         come_back_for_a_moment(&h);
-        come_back(&h);
+        house_return(&h);
         expect(&h, "will too");
         CHECK(!fake_next(&h.f, &m));
         fake_say(&h.f, fake_ok(h.f.b->ops.next_id - 1, 0, 1));
@@ -151,14 +119,14 @@ TEST(a_confirm_that_nobody_waits_for_any_more_is_neither_kept_nor_counted)
         char want[64];
         int n = 0;
 
-        begin(&h, 1 << 20);
+        house_begin(&h, 1 << 20);
         while (baton_publish(h.f.b, "t", big, sizeof(big)) == 0)
                 n++;
         CHECK_EQ(baton_publish_wait(h.f.b, &p, 0), -ETIMEDOUT);
         house_leave(&h);
         while (!baton_is_away(h.f.b))
                 house_turn(&h, house_welcome(&h));
-        come_back(&h);
+        house_return(&h);
         int again = 0;
         for (; fake_next(&h.f, &m); again++)
                 CHECK_EQ(m.pub.payload.len, sizeof(big));
@@ -187,8 +155,8 @@ TEST(what_is_kept_is_sent_before_a_payload_is_begun)
         struct message narrow;
         struct house h;
 
-        begin(&h, 1 << 20);
-        lose(&h, "LOST;");
+        house_begin(&h, 1 << 20);
+        house_lose(&h, "LOST;");
         for (int i = 0; i < 3; i++)
                 CHECK_EQ(baton_publish(h.f.b, "t", big, sizeof(big)), 0);
         narrow = come_back_narrow(&h);
@@ -212,10 +180,10 @@ TEST(who_keeps_nothing_is_told_to_wait_while_what_lasts_is_restored)
         struct house h;
 
         memset(big, 'x', sizeof(big) - 1);
-        begin(&h, 0);
+        house_begin(&h, 0);
         publish_flags(&h, "a", big, BATON_RETAIN);
         publish_flags(&h, "b", big, BATON_RETAIN);
-        lose(&h, "LOST uncertain 2;");
+        house_lose(&h, "LOST uncertain 2;");
         h.instance++;
         narrow = come_back_narrow(&h);
         CHECK_EQ(fake_skip(&h.f, WIRE_PUB), 1);
@@ -236,11 +204,11 @@ TEST(a_will_that_is_retained_is_no_retained_value)
         struct message m;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         publish_flags(&h, "presence", "gone", BATON_WILL | BATON_RETAIN);
         publish_flags(&h, "presence", "here", BATON_RETAIN);
-        lose(&h, "LOST uncertain 2;");
-        come_back(&h);
+        house_lose(&h, "LOST uncertain 2;");
+        house_return(&h);
         expect(&h, "gone");
         expect(&h, "here");
         CHECK(!fake_next(&h.f, &m));
@@ -252,11 +220,11 @@ TEST(a_retained_value_that_was_denied_is_not_tried_again)
         struct message m;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         publish_flags(&h, "a", "1", BATON_RETAIN);
         publish_flags(&h, "a", "2", BATON_WILL);
-        lose(&h, "LOST uncertain 2;");
-        come_back(&h);
+        house_lose(&h, "LOST uncertain 2;");
+        house_return(&h);
         uint64_t id = fake_expect(&h.f, WIRE_INGRESS).ingress.id;
         expect(&h, "1");
         expect(&h, "2");
@@ -264,8 +232,8 @@ TEST(a_retained_value_that_was_denied_is_not_tried_again)
         fake_say(&h.f, fake_ok(id + 1, 0, 1));
         fake_send(&h.f);
         house_await(&h, "BACK other;DENIED a -13;READY other;");
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         expect(&h, "2");
         CHECK(!fake_next(&h.f, &m));
         house_close(&h);
@@ -279,11 +247,11 @@ TEST(a_retained_value_that_is_too_old_is_forgotten)
 
         p.payload = "x";
         p.payload_len = 1;
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(baton_publish_with(h.f.b, &p), 0);
-        lose(&h, "LOST uncertain 1;");
+        house_lose(&h, "LOST uncertain 1;");
         CHECK_EQ(poll(NULL, 0, 3), 0);
-        come_back(&h);
+        house_return(&h);
         CHECK(!fake_next(&h.f, &m));
         house_await(&h, "BACK other;READY other;");
         house_close(&h);
@@ -314,11 +282,11 @@ TEST(what_lasts_and_is_kept_is_told_once_and_in_order)
         struct message m;
         struct house h;
 
-        begin(&h, 10000);
+        house_begin(&h, 10000);
         publish_flags(&h, "a", "1", BATON_RETAIN);
-        lose(&h, "LOST uncertain 1;");
+        house_lose(&h, "LOST uncertain 1;");
         publish_flags(&h, "a", "2", BATON_RETAIN);
-        come_back(&h);
+        house_return(&h);
         expect(&h, "2");
         CHECK(!fake_next(&h.f, &m));
         house_await(&h, "BACK other;READY other;");
@@ -329,7 +297,7 @@ TEST(what_lasts_and_is_kept_is_told_once_and_in_order)
         handle_lose(h.f.b, -ENOTCONN, 0, "cut");
         CHECK_EQ(baton_uncork(h.f.b), 0);
         house_await(&h, "LOST uncertain 1;");
-        come_back(&h);
+        house_return(&h);
         expect(&h, "3");
         expect(&h, "4");
         CHECK(!fake_next(&h.f, &m));

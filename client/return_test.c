@@ -7,39 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void done(baton *b, int result, const char *text, void *arg)
-{
-        struct house *h = arg;
-
-        (void)b;
-        (void)text;
-        note(&h->notes, "done %d;", result);
-}
-
-static void begin(struct house *h, size_t keep_bytes)
-{
-        house_open(h);
-        house_enter(h);
-        house_stay(h, keep_bytes);
-        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
-        house_meet(h);
-        house_await(h, "READY;");
-}
-
-static void lose(struct house *h, const char *notes)
-{
-        house_leave(h);
-        house_await(h, notes);
-        CHECK(baton_is_away(h->f.b));
-}
-
-static void come_back(struct house *h)
-{
-        h->instance++;
-        house_enter(h);
-        house_meet(h);
-}
-
 /* The session ends; the broker is there for another. */
 static void cut(struct house *h)
 {
@@ -54,10 +21,10 @@ TEST(a_subscription_given_up_before_its_answer_ends_with_the_connection)
         struct house h;
         uint32_t sub = 0;
 
-        begin(&h, 0);
-        CHECK_EQ(baton_subscribe_start(h.f.b, "a", NULL, note_message, done, &h, &sub), 0);
+        house_begin(&h, 0);
+        CHECK_EQ(baton_subscribe_start(h.f.b, "a", NULL, note_message, house_done, &h, &sub), 0);
         CHECK_EQ(baton_unsubscribe(h.f.b, sub), 0);
-        lose(&h, "LOST;done -107;");
+        house_lose(&h, "LOST;done -107;");
         house_close(&h);
 }
 
@@ -65,10 +32,10 @@ TEST(the_refusal_of_what_was_given_up_meanwhile_is_not_told)
 {
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         uint32_t sub = fake_subscribe(&h.f, "a", note_message, &h.notes);
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         uint64_t id = fake_expect(&h.f, WIRE_SUB).sub.id;
         CHECK_EQ(baton_unsubscribe(h.f.b, sub), 0);
         fake_say(&h.f, fake_err(id, WIRE_CODE_REFUSED, "no"));
@@ -86,11 +53,11 @@ TEST(ready_waits_for_the_answers_of_its_own_session)
         struct house h;
         uint64_t id = 0;
 
-        begin(&h, 1000);
+        house_begin(&h, 1000);
         for (int i = 0; i < MANY; i++)
                 (void)fake_subscribe(&h.f, "a", note_message, &h.notes);
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         while (fake_next(&h.f, &m))
                 id = id ? id : m.sub.id;
         for (int i = 0; i < MANY - 1; i++)
@@ -171,8 +138,8 @@ static void comes_back_by(int (*call)(baton *b))
         pthread_t thread;
         struct house h;
 
-        begin(&h, 0);
-        lose(&h, "LOST;");
+        house_begin(&h, 0);
+        house_lose(&h, "LOST;");
         baton_set_nonblocking(h.f.b, false);
         house_enter(&h);
         CHECK_EQ(pthread_create(&thread, NULL, greet_one, &h), 0);

@@ -9,39 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static void done(baton *b, int result, const char *text, void *arg)
-{
-        struct house *h = arg;
-
-        (void)b;
-        (void)text;
-        note(&h->notes, "done %d;", result);
-}
-
-static void begin(struct house *h, size_t keep_bytes)
-{
-        house_open(h);
-        house_enter(h);
-        house_stay(h, keep_bytes);
-        CHECK_EQ(baton_connect_start(h->f.b, h->address, -1, NULL, NULL), 0);
-        house_meet(h);
-        house_await(h, "READY;");
-}
-
-static void lose(struct house *h, const char *notes)
-{
-        house_leave(h);
-        house_await(h, notes);
-        CHECK(baton_is_away(h->f.b));
-}
-
-static void come_back(struct house *h)
-{
-        h->instance++;
-        house_enter(h);
-        house_meet(h);
-}
-
 /* The session ends; the broker is there for another. */
 static void cut(struct house *h)
 {
@@ -57,7 +24,7 @@ TEST(switching_off_while_connecting_leaves_one_pass)
 
         house_open(&h);
         house_stay(&h, 0);
-        CHECK_EQ(baton_connect_start(h.f.b, h.address, -1, done, &h), 0);
+        CHECK_EQ(baton_connect_start(h.f.b, h.address, -1, house_done, &h), 0);
         CHECK_EQ(baton_process(h.f.b), 0);
         CHECK_EQ(baton_set_reconnect(h.f.b, NULL), 0);
         house_await(&h, "done -111;");
@@ -69,7 +36,7 @@ TEST(switching_on_while_connecting_goes_on_trying)
         struct house h;
 
         house_open(&h);
-        CHECK_EQ(baton_connect_start(h.f.b, h.address, -1, done, &h), 0);
+        CHECK_EQ(baton_connect_start(h.f.b, h.address, -1, house_done, &h), 0);
         house_stay(&h, 0);
         for (int i = 0; i < 3; i++)
                 house_turn(&h, house_welcome(&h));
@@ -82,9 +49,9 @@ TEST(a_subscription_nobody_was_asked_for_ends_when_it_is_switched_off)
 {
         struct house h;
 
-        begin(&h, 0);
-        lose(&h, "LOST;");
-        CHECK_EQ(baton_subscribe_start(h.f.b, "a", NULL, note_message, done, &h, NULL), 0);
+        house_begin(&h, 0);
+        house_lose(&h, "LOST;");
+        CHECK_EQ(baton_subscribe_start(h.f.b, "a", NULL, note_message, house_done, &h, NULL), 0);
         CHECK_EQ(baton_set_reconnect(h.f.b, NULL), 0);
         house_await(&h, "done -107;process -107;");
         house_close(&h);
@@ -102,7 +69,7 @@ TEST(who_connects_anew_when_it_is_gone_may_sleep)
         struct baton_reconnect o = {.first_ms = 1000, .most_ms = 1000};
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         o.on_event = connect_in_event;
         o.arg = &h;
         CHECK_EQ(baton_set_reconnect(h.f.b, &o), 0);
@@ -136,7 +103,7 @@ TEST(ready_is_told_of_a_connection_after_a_close_too)
 {
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         close_well(&h);
         connect_again(&h);
         house_await(&h, "READY;");
@@ -149,13 +116,13 @@ TEST(a_will_does_not_outlive_a_close)
         struct message m;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
         close_well(&h);
         connect_again(&h);
         house_await(&h, "READY;");
-        lose(&h, "LOST;");
-        come_back(&h);
+        house_lose(&h, "LOST;");
+        house_return(&h);
         house_await(&h, "BACK other;READY other;");
         CHECK(!fake_next(&h.f, &m));
         house_close(&h);
@@ -168,10 +135,10 @@ TEST(what_was_kept_ends_with_a_close_that_takes_too_long)
         struct message narrow;
         struct house h;
 
-        begin(&h, 1 << 20);
-        lose(&h, "LOST;");
+        house_begin(&h, 1 << 20);
+        house_lose(&h, "LOST;");
         for (int i = 0; i < 3; i++)
-                CHECK_EQ(baton_publish_confirm(h.f.b, &p, done, &h), 0);
+                CHECK_EQ(baton_publish_confirm(h.f.b, &p, house_done, &h), 0);
         narrow = house_welcome(&h);
         narrow.welcome.window = 50000;
         house_enter(&h);
@@ -194,7 +161,7 @@ TEST(a_broker_that_ends_each_session_at_once_is_come_back_to_ever_later)
         struct baton_reconnect o = {.first_ms = 4, .most_ms = 1000};
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         o.on_event = house_event;
         o.arg = &h;
         CHECK_EQ(baton_set_reconnect(h.f.b, &o), 0);
@@ -212,7 +179,7 @@ TEST(a_broker_that_reads_no_more_is_left)
 {
         struct house h;
 
-        begin(&h, 1000);
+        house_begin(&h, 1000);
         CHECK_EQ(shutdown(link_fd(h.f.link), SHUT_RD), 0);
         CHECK_EQ(baton_publish(h.f.b, "t", "1", 1), 0);
         house_await(&h, "LOST;");
@@ -230,9 +197,9 @@ TEST(a_session_that_ends_with_its_welcome_restores_nothing_twice)
         struct message m;
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         CHECK_EQ(baton_publish_with(h.f.b, &will), 0);
-        lose(&h, "LOST uncertain 1;");
+        house_lose(&h, "LOST uncertain 1;");
         house_enter(&h);
         while (!baton_fd(h.f.b) || baton_fd(h.f.b) < 0) {
                 CHECK_EQ(poll(NULL, 0, 1), 0);
@@ -296,7 +263,7 @@ TEST(who_lost_a_descriptor_is_seen_without_before_there_is_another)
         struct baton_reconnect o = {.first_ms = 1, .most_ms = 1, .keep_bytes = 1000};
         struct house h;
 
-        begin(&h, 0);
+        house_begin(&h, 0);
         o.on_event = sleep_in_event;
         o.arg = &h;
         CHECK_EQ(baton_set_reconnect(h.f.b, &o), 0);

@@ -164,7 +164,7 @@ class SizeTest(harness.TestCase):
         self.assertEqual(sub.result().out, largest)
         result = self.run_tool("pub", "a.b", "-", stdin=largest + b"!")
         self.assertEqual(result.status, 1)
-        self.assertRegex(result.err, rb"\Apub: @[^ ]+: payload of 100001 bytes: [^\n]*\n\Z")
+        self.assertRegex(result.err, rb"\Apub: [^ ]+: payload of 100001 bytes: [^\n]*\n\Z")
 
     def test_the_longest_line_arrives_and_one_that_is_too_long_is_named(self):
         sub = self.start_ready("sub", "--raw", "-n", "3", "a")

@@ -116,8 +116,9 @@ static int make_core(struct server *s, const struct core_limits *limits)
         struct core_config config = {
                 .name = "baton " BATON_BROKER_VERSION,
                 .self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()},
-                .rights = WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_BLOCK |
-                          WIRE_RIGHT_RETAIN | WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD | WIRE_RIGHT_ADMIN,
+                .rights = WIRE_RIGHT_PUBLISH | WIRE_RIGHT_SUBSCRIBE | WIRE_RIGHT_GROUP |
+                          WIRE_RIGHT_BLOCK | WIRE_RIGHT_RETAIN | WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD |
+                          WIRE_RIGHT_ADMIN,
                 .features = memfile_can_seal() ? WIRE_FEATURE_MEMFD : 0,
                 .store = store_of(&s->yard),
                 .yard = &s->yard,

@@ -130,7 +130,7 @@ int assemble_end(struct baton *b, struct view *v, const struct frame *f)
         *a = (struct assembly){.state = ASSEMBLY_NONE};
         v->is_ready = v->has_delivery;
         if (!done)
-                view_miss(b, v, &whole.delivery);
+                view_miss(b, v, &whole.delivery, true);
         else if (whole.state == ASSEMBLY_COLLECTS)
                 r = deliver(b, v, &whole);
         else if (whole.why)

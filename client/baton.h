@@ -233,6 +233,7 @@ struct baton_subscription {
         uint32_t ack_ms;         /* group: unacknowledged for so long goes to another member */
         uint32_t max_deliveries; /* group: then to `$sys.dead` */
         bool no_retained;        /* not the last values from before */
+        bool hold; /* messages count until baton_release, not until the callback ends */
         const void *reserved[4];
 };
 
@@ -257,6 +258,13 @@ BATON_API BATON_MUST int baton_subscribe_start(baton *b, const char *filter,
 /* baton_unsubscribe: `fn` is not called any more from this moment on. Does not wait. Safe inside
  * any callback. Returns 0 · -ENOENT · -ENOTCONN · -ENOMEM. */
 BATON_API BATON_MUST int baton_unsubscribe(baton *b, uint32_t sub);
+
+/* baton_release gives back the place in the window that one message of `sub` has, a subscription
+ * with `hold`: the work it meant is done, and the broker may send the next one. May be called in
+ * the callback or later, once for each message, in any order; does not wait. After BATON_LOST
+ * nothing is held any more: what came before is not to be released.
+ * Returns 0 · -ENOENT (no such subscription, or nothing is held). */
+BATON_API BATON_MUST int baton_release(baton *b, uint32_t sub);
 
 /* ---------------------------------------------------------------- requests */
 

@@ -101,10 +101,12 @@ BT_MUST int view_check_fds(struct baton *b, const struct view *v, const struct m
 BT_MUST int view_hand_out(struct baton *b, struct view *v, const struct msg_pub *pub);
 
 /* view_lose tells all whom a publication was for that it cannot be had: subscriptions by a gap, a
- * request by its end with `error`. view_miss only gives the broker what is due for it. */
+ * request by its end with `error`. view_miss only gives the broker what is due for it: when
+ * the broker's own GAP comes, if one follows. */
 void view_lose(struct baton *b, const struct view *v, const struct msg_delivery *d,
         enum wire_gap_reason why, int error);
-void view_miss(struct baton *b, const struct view *v, const struct msg_delivery *d);
+void view_miss(
+        struct baton *b, const struct view *v, const struct msg_delivery *d, bool gap_follows);
 
 /* view_hold keeps a frame of a reply for a blocking request inside a callback: PUB, BEGIN, CHUNK or
  * END; view_held dispatches those that were kept for the request `id`. */

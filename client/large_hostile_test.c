@@ -166,8 +166,11 @@ TEST(a_window_is_given_back_for_what_could_not_be_read)
         fake_begin(&f, d, "a", 0);
         fake_end(&f, 1);
         CHECK_EQ(run(&f), 0);
-        CHECK_EQ(fake_expect(&f, WIRE_CREDIT).credit.id, 1);
         CHECK_EQ(fake_expect(&f, WIRE_NACK).ack.first, 8);
+        fake_say(&f, (struct message){.type = WIRE_GAP, .gap = {1, 1, WIRE_GAP_UNREADABLE, 9}});
+        fake_send(&f);
+        CHECK_EQ(run(&f), 0);
+        CHECK_EQ(fake_expect(&f, WIRE_CREDIT).credit.id, 1);
         fake_close(&f);
 }
 

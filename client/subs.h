@@ -20,7 +20,8 @@ struct sub {
         baton_message_fn fn;
         void *arg;
         uint32_t window; /* 0: none */
-        uint32_t owed;   /* dispatched, not yet credited */
+        uint64_t owed;   /* dispatched, not yet credited */
+        uint32_t n_held; /* dispatched, for the application to release */
         bool ack;
         char filter[];
 };
@@ -33,11 +34,14 @@ void subs_clear(struct baton *b);
  * Returns 0 · as out_control · -ENOBUFS · -ENOMEM. */
 BT_MUST int subs_restore(struct baton *b, unsigned *n_asked);
 
-/* subs_delivered counts one publication dispatched to `id`, and gives the broker what is due. */
+/* window.c. subs_begin: one that counts goes to the callback of `id` now. subs_delivered: it has
+ * returned; gives the broker what is due. subs_lost: `n` will not come, a gap says. */
+void subs_begin(struct baton *b, uint64_t id);
 void subs_delivered(struct baton *b, uint64_t id, uint64_t seq);
+void subs_lost(struct baton *b, uint64_t id, uint64_t n);
 
 /* subs_missed: what came cannot be dispatched. Another member of the group may have it. */
-void subs_missed(struct baton *b, uint64_t id, uint64_t seq);
+void subs_missed(struct baton *b, uint64_t id, uint64_t seq, bool gap_follows);
 
 /* subs_acknowledge sends the acknowledgements that subs_delivered gathered. */
 void subs_acknowledge(struct baton *b);

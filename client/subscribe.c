@@ -1,10 +1,6 @@
 /* Design note. Subscriptions are found by their number, which is never used twice in the life of a
  * handle: what is still under way for one that is gone finds nothing and is ignored. Nobody keeps a
- * pointer to one across a callback.
- *
- * The broker lets a subscription with a window run as far ahead as the window; half of it at a time
- * is given back after the callbacks, so a slow one is not flooded and a fast one never waits. A
- * group subscription with `ack` gives back by acknowledging: when its callback has returned. */
+ * pointer to one across a callback. */
 #include "client/handle.h"
 
 #include "proto/wire/topic.h"
@@ -56,65 +52,6 @@ void subs_clear(struct baton *b)
         }
 }
 
-void subs_acknowledge(struct baton *b)
-{
-        struct in *in = &b->in;
-        struct message m;
-
-        if (!in->ack_first || !b->link)
-                return;
-        m.type = WIRE_ACK;
-        m.ack = (struct msg_ack){in->ack_first, in->ack_last, 0};
-        in->ack_first = 0;
-        /* Should it fail, the message goes to another member: at least once. */
-        int r = out_control(b, &m);
-        (void)r;
-}
-
-static void acknowledge(struct baton *b, uint64_t seq)
-{
-        struct in *in = &b->in;
-
-        if (in->ack_first && seq != in->ack_last && seq != in->ack_last + 1)
-                subs_acknowledge(b);
-        if (!in->ack_first)
-                in->ack_first = seq;
-        in->ack_last = seq;
-}
-
-void subs_delivered(struct baton *b, uint64_t id, uint64_t seq)
-{
-        struct sub *s = subs_find(b, id);
-        struct message m;
-
-        if (!s || !b->link)
-                return;
-        if (s->ack) {
-                acknowledge(b, seq);
-                return;
-        }
-        if (++s->owed < (s->window + 1) / 2)
-                return;
-        m.type = WIRE_CREDIT;
-        m.credit = (struct msg_credit){WIRE_CREDIT_SUB, id, s->owed};
-        if (out_control(b, &m) == 0)
-                s->owed = 0;
-}
-
-void subs_missed(struct baton *b, uint64_t id, uint64_t seq)
-{
-        struct sub *s = subs_find(b, id);
-        struct message m = {.type = WIRE_NACK, .ack = {.first = seq, .last = seq}};
-
-        if (!s || !b->link)
-                return;
-        if (!s->ack && s->window)
-                subs_delivered(b, id, seq);
-        /* Should it fail, its time runs out, with the same effect. */
-        int r = s->ack ? out_control(b, &m) : 0;
-        (void)r;
-}
-
 /* ---------------------------------------------------------------- subscribing */
 
 static int check(struct baton *b, const char *filter, const struct baton_subscription *o,
@@ -139,6 +76,8 @@ static int check(struct baton *b, const char *filter, const struct baton_subscri
                         b, -EINVAL, "overflow %u: no such policy", (unsigned)o->overflow);
         if ((o->ack || o->ack_ms || o->max_deliveries) && !o->group)
                 return handle_fail(b, -EINVAL, "ack, ack_ms and max_deliveries are for groups");
+        if (o->hold && (o->ack || (!o->group && !o->window)))
+                return handle_fail(b, -EINVAL, "hold is for a group or a window, without ack");
         return 0;
 }
 
@@ -221,7 +160,7 @@ static int restore(struct baton *b, struct sub *s)
                 return r;
         op->sub = s->id;
         op->is_asked = true;
-        s->owed = 0;
+        s->owed = s->n_held = 0;
         op_start(b, op);
         return say_sub(b, op, s);
 }

@@ -199,54 +199,6 @@ TEST(headers_can_be_walked_and_found)
         fake_close(&f);
 }
 
-TEST(a_window_is_given_back_half_of_it_at_a_time)
-{
-        struct baton_subscription o = {.window = 4};
-        struct notes notes = {.len = 0};
-        struct fake f;
-
-        fake_open(&f);
-        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, note_message, NULL, &notes, NULL), 0);
-        CHECK_EQ(fake_expect(&f, WIRE_SUB).sub.window, 4);
-        fake_deliver(&f, 1, 1, "a", "1");
-        CHECK_EQ(baton_process(f.b), 1);
-        CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
-        fake_deliver(&f, 2, 1, "a", "2");
-        fake_deliver(&f, 3, 1, "a", "3");
-        CHECK_EQ(baton_process(f.b), 2);
-        struct message m = fake_expect(&f, WIRE_CREDIT);
-        CHECK_EQ(m.credit.what, WIRE_CREDIT_SUB);
-        CHECK_EQ(m.credit.id, 1);
-        CHECK_EQ(m.credit.amount, 2);
-        fake_close(&f);
-}
-
-TEST(an_acknowledged_group_is_acknowledged_in_ranges_after_the_callback)
-{
-        struct baton_subscription o = {.group = "g", .ack = true};
-        struct notes notes = {.len = 0};
-        struct fake f;
-
-        fake_open(&f);
-        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, note_message, NULL, &notes, NULL), 0);
-        (void)fake_expect(&f, WIRE_SUB);
-        fake_say(&f, fake_delivery(5, 1));
-        fake_say(&f, fake_pub("a", "1"));
-        fake_say(&f, fake_pub("a", "2"));
-        fake_say(&f, fake_delivery(9, 1));
-        fake_say(&f, fake_pub("a", "3"));
-        fake_send(&f);
-        CHECK_EQ(baton_process(f.b), 3);
-        struct message m = fake_expect(&f, WIRE_ACK);
-        CHECK_EQ(m.ack.first, 5);
-        CHECK_EQ(m.ack.last, 6);
-        m = fake_expect(&f, WIRE_ACK);
-        CHECK_EQ(m.ack.first, 9);
-        CHECK_EQ(m.ack.last, 9);
-        CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
-        fake_close(&f);
-}
-
 TEST(a_gap_is_told_in_its_place)
 {
         struct notes notes = {.len = 0};

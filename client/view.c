@@ -72,6 +72,8 @@ HOT void call_sub(struct baton *b, struct view *v, uint32_t id)
                 return;
         bool counted = s->window || s->ack;
         m->subscription = id;
+        if (counted)
+                subs_begin(b, id);
         call(b, s->fn, m, s->arg);
         if (counted && !is_over(b, v))
                 subs_delivered(b, id, m->seq);
@@ -290,14 +292,16 @@ static int view_gap(struct baton *b, const struct frame *f)
 
         if (message_decode(f, &m))
                 return in_spoil(b, "malformed gap");
+        subs_lost(b, m.gap.sub, m.gap.count);
         tell_gap(b, &m.gap);
         return 0;
 }
 
-void view_miss(struct baton *b, const struct view *v, const struct msg_delivery *d)
+void view_miss(
+        struct baton *b, const struct view *v, const struct msg_delivery *d, bool gap_follows)
 {
         for (uint32_t i = 0; i < d->n_subs && !is_over(b, v); i++)
-                subs_missed(b, d->subs[i], d->seq);
+                subs_missed(b, d->subs[i], d->seq, gap_follows);
 }
 
 static void lose_reply(struct baton *b, const struct msg_delivery *d, int error)
@@ -321,7 +325,7 @@ void view_lose(struct baton *b, const struct view *v, const struct msg_delivery 
                 lose_reply(b, d, error);
                 return;
         }
-        view_miss(b, v, d);
+        view_miss(b, v, d, false);
         for (uint32_t i = 0; i < d->n_subs && !is_over(b, v); i++)
                 tell_gap(b, &(struct msg_gap){d->subs[i], 1, why, d->seq + 1});
 }

@@ -41,6 +41,13 @@ static void wait_for(struct core *c, struct flight *f, const struct target *t)
                 f->parked->is_routed = true;
                 r = park_add_pending(f->parked, t, f->n_targets);
         }
+        if (t->pool) {
+                if (r == 0)
+                        pool_waited_for(c, t->pool);
+                else
+                        c->count.dropped += f->pub->n_frames; /* nobody in particular lost it */
+                return;
+        }
         if (r == 0)
                 r = queue_watch(c, t->session);
         if (r < 0)
@@ -52,6 +59,14 @@ static void offer(struct core *c, struct flight *f, const struct target *t)
         struct session *receiver = t->session;
         bool no_echo = f->pub->header.flags & WIRE_INGRESS_NO_ECHO;
 
+        if (bt_unlikely(t->pool)) {
+                int r = pool_offer(c, t->pool, f);
+                if (r == POOL_E_WAIT)
+                        wait_for(c, f, t);
+                else if (r < 0)
+                        c->count.dropped += f->pub->n_frames;
+                return;
+        }
         if (receiver->state != SESSION_OPEN || (no_echo && receiver == f->publisher))
                 return;
         if (bt_unlikely(t->lane) && !lane_waits(t->lane)) {
@@ -67,6 +82,11 @@ static void offer(struct core *c, struct flight *f, const struct target *t)
 void admit_without_waiting(struct core *c, const struct target *t, struct msg *m)
 {
         struct session *s = t->session;
+
+        if (t->pool) {
+                pool_offer_once(c, t->pool, m);
+                return;
+        }
         bool has_room = list_is_empty(&s->waiters) && queue_has_room(c, s, m, t->lane);
 
         if (s->state != SESSION_OPEN)

@@ -154,7 +154,7 @@ static const char *check_request(const struct core *c, const struct request *r)
                 return "a request without a deadline";
         if (r->parked && r->parked->request != r)
                 return "a request parked where nobody knows it";
-        if (!r->parked && list_is_empty(&r->holders))
+        if (!r->parked && list_is_empty(&r->holders) && list_is_empty(&r->pooled))
                 return "a request that nobody can answer";
         list_for_each (link, &r->holders) {
                 const struct holder *h = list_entry(link, struct holder, of_request);
@@ -361,6 +361,8 @@ const char *core_check(const struct core *c)
                 why = check_ghosts(c, &sums);
         if (!why)
                 why = check_index(c);
+        if (!why)
+                why = check_pools(c, &sums.timers);
         if (!why)
                 why = compare(c, &sums);
         if (!why)

@@ -69,6 +69,8 @@ const char *check_held_fds(const struct core *c)
                 if (r == 0 && m->fds)
                         r = buf_push(&all, &m, sizeof(m));
         }
+        if (r == 0)
+                r = check_pool_fds(c, &all);
         if (r < 0)
                 return "no memory to count descriptors";
         n += count_messages(&all);

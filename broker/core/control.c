@@ -90,16 +90,24 @@ static bool take_id(struct core *c, struct session *s, uint64_t id)
         return false;
 }
 
+static bool has_pool(const struct msg_sub *m)
+{
+        return m->group.data || (m->has_window && m->window);
+}
+
 /* The first option that this broker does not have yet; NULL if there is none. */
 static const char *missing_option(const struct msg_sub *m)
 {
-        if (m->group.data)
-                return "group";
         if (m->ack)
                 return "ack";
-        if (m->window)
-                return "window";
+        if (has_pool(m) && m->overflow != WIRE_OVERFLOW_BLOCK)
+                return "overflow with a group or a window";
         return NULL;
+}
+
+static bool group_is_valid(struct slice name)
+{
+        return topic_is_valid(name.data, name.len) && !memchr(name.data, '.', name.len);
 }
 
 static bool sub_is_refused(struct core *c, struct session *s, const struct msg_sub *m)
@@ -108,6 +116,10 @@ static bool sub_is_refused(struct core *c, struct session *s, const struct msg_s
 
         if (!(s->rights & WIRE_RIGHT_SUBSCRIBE))
                 answer_err(c, s, m->id, WIRE_CODE_REFUSED, "", "you have no right to subscribe");
+        else if (m->group.data && !(s->rights & WIRE_RIGHT_GROUP))
+                answer_err(c, s, m->id, WIRE_CODE_REFUSED, "", "you have no right to join groups");
+        else if (m->group.data && !group_is_valid(m->group))
+                answer_err(c, s, m->id, WIRE_CODE_BAD_TOPIC, "", "not the name of a group");
         else if (m->sub <= s->last_sub)
                 answer_err(
                         c, s, m->id, WIRE_CODE_DUPLICATE, "", "subscription numbers must increase");
@@ -141,15 +153,17 @@ static int give_lane(const struct core *c, struct sub *sub, const struct msg_sub
 {
         const struct core_limits *limits = &c->config.limits;
 
-        if (sub->overflow == WIRE_OVERFLOW_BLOCK && !m->queue_bytes && !m->queue_messages)
+        if (has_pool(m) ||
+                (sub->overflow == WIRE_OVERFLOW_BLOCK && !m->queue_bytes && !m->queue_messages))
                 return 0;
         sub->lane = lane_new(sub->overflow, at_most(m->queue_bytes, limits->queue_bytes),
                 at_most(m->queue_messages, limits->queue_messages));
         return sub->lane ? 0 : -ENOMEM;
 }
 
-static void free_sub(struct sub *sub)
+static void free_sub(struct core *c, struct sub *sub)
 {
+        pool_leave(c, sub);
         lane_unref(sub->lane);
         free(sub);
 }
@@ -162,7 +176,7 @@ static int add_sub(struct core *c, struct session *s, const struct msg_sub *m, s
                 return -ENOMEM;
         sub->overflow = overflow_in_force(s, m->overflow);
         if (give_lane(c, sub, m) < 0) {
-                free_sub(sub);
+                free_sub(c, sub);
                 return -ENOMEM;
         }
         sub->session = s;
@@ -172,11 +186,13 @@ static int add_sub(struct core *c, struct session *s, const struct msg_sub *m, s
         int r = map_add(&s->subs, &sub->by_number, hash_u64(c->config.seed, m->sub));
         if (r == 0) {
                 r = index_add(c, sub, m->filter.data, m->filter.len);
+                if (r == 0 && has_pool(m) && (r = pool_join(c, sub, m)) < 0)
+                        index_remove(c, sub);
                 if (r < 0)
                         map_remove(&s->subs, &sub->by_number);
         }
         if (r < 0)
-                free_sub(sub);
+                free_sub(c, sub);
         else
                 *ret_sub = sub;
         return r;
@@ -194,7 +210,9 @@ static void control_sub(struct core *c, struct session *s, const struct msg_sub 
         }
         s->last_sub = (uint32_t)m->sub;
         answer_ok(c, s, m->id, overflow_in_force(s, m->overflow), 1);
-        if (!m->no_retained && s->state == SESSION_OPEN)
+        if (sub->pool)
+                pool_run(c, sub->pool); /* somebody may have waited for this one */
+        if (!m->no_retained && !m->group.data && s->state == SESSION_OPEN)
                 retain_send(c, s, sub, m->filter);
 }
 
@@ -210,7 +228,7 @@ static void control_unsub(struct core *c, struct session *s, const struct msg_un
         }
         map_remove(&s->subs, &sub->by_number);
         index_remove(c, sub);
-        free_sub(sub);
+        free_sub(c, sub);
         answer_ok(c, s, m->id, 0, 1);
 }
 
@@ -238,6 +256,14 @@ static void control_cancel(struct core *c, struct session *s, uint64_t id)
                 upload_cancel(c, s, id);
 }
 
+static void control_credit(struct core *c, struct session *s, const struct msg_credit *m)
+{
+        struct sub *sub = find_sub(c, s, m->id);
+
+        if (sub)
+                pool_credit(c, sub, m->amount);
+}
+
 void control_input(struct core *c, struct session *s, const struct message *m)
 {
         switch (m->type) {
@@ -262,7 +288,9 @@ void control_input(struct core *c, struct session *s, const struct message *m)
                         session_end(c, s, WIRE_CODE_PROTOCOL, "more credit than there can be");
                 else if (m->credit.what == WIRE_CREDIT_FDS)
                         flight_credit(c, s, m->credit.amount);
-                else if (m->credit.what != WIRE_CREDIT_SUB)
+                else if (m->credit.what == WIRE_CREDIT_SUB)
+                        control_credit(c, s, &m->credit);
+                else
                         session_end(c, s, WIRE_CODE_PROTOCOL, "no such credit");
                 break;
         case WIRE_PONG:

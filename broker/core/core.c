@@ -17,6 +17,7 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         /* A reply that comes late, to a request of an earlier broker, must not find one here. */
         c->last_token = hash_u64(config->seed, 0) >> 2;
         list_init(&c->retained_order);
+        list_init(&c->all_pools);
         list_init(&c->dirty);
         list_init(&c->ghosts);
         list_init(&c->runnable);
@@ -55,6 +56,7 @@ struct core *core_free(struct core *c)
         retain_deinit(c);
         free(c->departed);
         map_deinit(&c->nodes);
+        map_deinit(&c->pools);
         map_deinit(&c->requests);
         heap_deinit(&c->timers);
         free(c->slots);
@@ -125,6 +127,9 @@ static void fire(struct core *c, struct timer *t)
         case TIMER_REQUEST:
                 request_end(c, container_of(t, struct request, timer), WIRE_CODE_TIMEOUT, "",
                         "no reply in time");
+                break;
+        case TIMER_POOL:
+                pool_stalled(c, t);
                 break;
         case TIMER_FLIGHT:
                 flight_tick(c);

@@ -150,6 +150,12 @@ void fake_confirmed(struct client *c, uint64_t id, const char *topic, const char
 /* fake_ask sends a request, and returns the token that `by` received; 0 if it received none. */
 uint64_t fake_ask(
         struct client *c, uint64_t id, uint64_t timeout_ms, const char *topic, struct client *by);
+/* fake_join subscribes, `group` may be NULL, `window` 0; fake_give_back frees its window;
+ * fake_count takes what came, and returns how many publications there were. */
+void fake_join(
+        struct client *c, uint32_t sub, const char *filter, const char *group, uint64_t window);
+void fake_give_back(struct client *c, uint32_t sub, uint64_t amount);
+size_t fake_count(struct client *c);
 void fake_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id, const char *payload);
 
 /* A payload that can be told from others: fake_pattern writes its bytes from `at` on. */

@@ -250,7 +250,7 @@ void fake_close_all(struct fake *f)
 {
         static const char *const zero[] = {"sessions", "subscriptions", "requests", "queued",
                 "queued_bytes", "parked", "parked_bytes", "descriptors", "descriptors_in_flight",
-                "placed_bytes", "spooled_bytes"};
+                "placed_bytes", "spooled_bytes", "waiting"};
 
         for (size_t i = 0; i < f->n_clients; i++)
                 fake_close(f->clients[i]);

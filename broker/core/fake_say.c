@@ -150,6 +150,31 @@ void fake_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id, c
         fake_go(c);
 }
 
+void fake_join(
+        struct client *c, uint32_t sub, const char *filter, const char *group, uint64_t window)
+{
+        struct message m = {
+                .type = WIRE_SUB,
+                .sub = {.id = ++c->last_id,
+                        .sub = sub,
+                        .filter = {(const uint8_t *)filter, strlen(filter)},
+                        .has_window = window > 0,
+                        .window = window},
+        };
+
+        if (group)
+                m.sub.group = (struct slice){(const uint8_t *)group, strlen(group)};
+        say(c, &m);
+        fake_go(c);
+        expect_ok(c, c->last_id, 0);
+}
+
+void fake_give_back(struct client *c, uint32_t sub, uint64_t amount)
+{
+        say(c, &(struct message){.type = WIRE_CREDIT, .credit = {WIRE_CREDIT_SUB, sub, amount}});
+        fake_go(c);
+}
+
 /* ------------------------------------------------------------------- hear */
 
 struct got *fake_next(struct client *c)
@@ -272,4 +297,13 @@ uint64_t fake_report(struct fake *f, const char *key)
         if (!at)
                 fail_msg("no %s in the report", key);
         return strtoull(at + strlen(pattern), NULL, 10);
+}
+
+size_t fake_count(struct client *c)
+{
+        size_t n = 0;
+
+        for (struct got *g; (g = fake_next(c));)
+                n += g->m.type == WIRE_PUB;
+        return n;
 }

@@ -153,6 +153,26 @@ BT_MUST int queue_lose(struct core *c, struct session *s, struct subset *subset,
 void queue_make_gap(
         struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason);
 
+/* pool.c, pool_members.c (structures in pool.h). pool_join makes `sub`, which has a number and a
+ * session, a member; pool_leave undoes it, and does nothing if it is none. pool_offer gives a
+ * publication to a member, or lets it wait; pool_offer_once for a sender that cannot wait.
+ * pool_waited_for: a publication waits for room there. pool_run goes on as windows allow,
+ * pool_drained: as a session's backlog allows. Return 0 · POOL_E_WAIT it has to be parked ·
+ * -ENOMEM. */
+enum { POOL_E_WAIT = 2 };
+BT_MUST int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m);
+void pool_leave(struct core *c, struct sub *sub);
+void pool_charge(struct sub *sub, uint32_t n); /* it got, or lost, `n` that are not from here */
+BT_MUST int pool_offer(struct core *c, struct pool *p, struct flight *f);
+void pool_offer_once(struct core *c, struct pool *p, struct msg *m);
+void pool_waited_for(struct core *c, struct pool *p);
+struct list *pool_waiters(struct pool *p);
+void pool_run(struct core *c, struct pool *p);
+void pool_drained(struct core *c, struct session *s);
+void pool_credit(struct core *c, struct sub *sub, uint64_t amount);
+void pool_stalled(struct core *c, struct timer *t);
+void pool_forget_request(struct core *c, struct request *r);
+
 /* retain.c. retain_judge: may this run be kept? retain_keep does, or clears what was kept; without
  * memory it returns -ENOMEM, and what was kept stays. retain_send queues what matches for a new
  * subscription. */
@@ -203,6 +223,9 @@ void overflow_trim(struct core *c, struct session *s);
 /* check_held.c: a part of core_check. */
 const char *check_held_fds(const struct core *c);
 const char *check_lanes(const struct session *s);
+/* check_pool.c: adds their deadlines to `*timers`; and their messages with descriptors to `all`. */
+const char *check_pools(const struct core *c, size_t *timers);
+int check_pool_fds(const struct core *c, struct buf *all);
 
 /* flight.c: descriptors under way to receivers. flight_may: a packet with `n` may go now. If not,
  * flight_wait has the session marked when it may. flight_scarce: the kernel refused them. */

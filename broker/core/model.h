@@ -10,13 +10,14 @@
 #define BATON_BROKER_CORE_MODEL_H
 
 #include "broker/core/core.h"
+#include "broker/core/packet.h"
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/message.h"
 
-enum timer_kind { TIMER_STATE, TIMER_STALL, TIMER_REQUEST, TIMER_FLIGHT };
+enum timer_kind { TIMER_STATE, TIMER_STALL, TIMER_REQUEST, TIMER_FLIGHT, TIMER_POOL };
 
 struct timer {
         struct heap_node node;
@@ -68,6 +69,7 @@ struct lane {
 };
 
 struct node;
+struct pool;
 
 struct sub {
         struct map_node by_number; /* session.subs */
@@ -79,6 +81,10 @@ struct sub {
         bool observer;
         enum wire_overflow overflow;
         struct lane *lane; /* NULL: blocks, and may use all of the backlog */
+        struct pool *pool; /* takes turns with others, or has a window; NULL: neither */
+        struct list at_pool, of_session; /* pool.members, session.pooled */
+        int64_t free; /* of its window; less than 0 after retained values, which do not wait */
+        struct subset *subset; /* of itself alone; with a pool */
 };
 
 /* One token of the index of filters. */
@@ -102,6 +108,7 @@ struct target {
         bool counts; /* a receiver: not an observer, nor the rest of one with many subscriptions */
         bool observer;
         bool is_retained;
+        struct pool *pool; /* then that decides who: there is no session, no subset */
         struct lane *lane; /* whose rules hold; NULL: blocks */
 };
 
@@ -109,7 +116,7 @@ struct route {
         struct map_node by_topic;
         struct list in_order; /* core.route_order, oldest first */
         uint64_t generation;
-        bool has_lanes; /* some target has */
+        bool is_split; /* some target has a lane or is a pool, which count each publication */
         uint32_t n_targets;
         uint32_t topic_len;
         struct target *targets;
@@ -196,6 +203,7 @@ struct session {
 
         struct map requests; /* own ones, by id */
         struct list held;    /* struct holder: requests of others that it may answer */
+        struct list pooled;  /* struct sub.of_session */
 
         uint64_t published, delivered; /* messages */
         uint64_t discarded;            /* queued when it ended */
@@ -330,31 +338,12 @@ struct request {
         struct session *requester;
         uint64_t id, token, max_fds;
         struct list holders;
+        struct list pooled; /* struct pool_entry: waits for a free window */
         bool was_received;
         struct parked *parked; /* while it waits, for its turn or for some receiver */
 };
 
 /* -------------------------------------------------------------------- core */
-
-enum { CORE_IOV = 256, CORE_COPY_BYTES = 1024 };
-
-/* The packet under construction: small pieces are copied into `scratch`, large ones referenced. */
-struct packet {
-        struct iovec iov[CORE_IOV];
-        size_t n_iov, len;
-        size_t control_len; /* bytes of session.control in front */
-        const int *fds;
-        size_t n_fds;
-        /* The piece of a payload that goes in chunks. */
-        bool begins, ends;
-        size_t chunk_len;
-        uint8_t *chunk_at; /* in scratch: filled by the shell */
-        size_t n_entries;  /* of the queue */
-        uint32_t n_frames;
-        uint64_t now_ns;
-        size_t scratch_len;
-        uint8_t scratch[WIRE_PACKET_BYTES];
-};
 
 struct core {
         struct core_config config;
@@ -379,8 +368,11 @@ struct core {
         struct map routes;
         struct list route_order;
         uint64_t generation; /* of the subscriptions */
+        uint64_t n_fills;    /* routes that were filled */
         struct buf matches;  /* scratch of route_get */
 
+        struct map pools;      /* groups */
+        struct list all_pools; /* those of single subscriptions too */
         struct map retained;
         struct list retained_order;
         uint64_t retained_bytes;
@@ -392,7 +384,7 @@ struct core {
         struct {
                 uint64_t published, delivered, unrouted, refused, discarded, refused_sessions;
                 uint64_t queued, queued_bytes, parked, parked_bytes;
-                uint64_t dropped, held_fds, placed_bytes, spool_bytes;
+                uint64_t dropped, pooled, held_fds, placed_bytes, spool_bytes;
                 uint64_t datagrams, datagrams_refused;
         } count;
 };

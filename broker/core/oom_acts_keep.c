@@ -58,6 +58,40 @@ static void act_dropping(struct cast *t)
         }
 }
 
+static void act_sharing(struct cast *t)
+{
+        struct client *w[2];
+
+        for (int i = 0; i < 2; i++) {
+                w[i] = fake_open(&t->f);
+                struct message m = {
+                        .type = WIRE_SUB,
+                        .sub = {.id = 1,
+                                .sub = 1,
+                                .filter = {(const uint8_t *)"g.*", 3},
+                                .group = {(const uint8_t *)"g", i == 0},
+                                .has_window = true,
+                                .window = 1,
+                                .queue_messages = 2},
+                };
+                if (i)
+                        m.sub.group.data = NULL;
+                say(w[i], &m);
+                oom_go(t, w[i]);
+        }
+        publish(t, t->pub, 0, 0, "g.a");
+        publish(t, t->pub, 0, 50, "g.a"); /* some wait, some are parked */
+        (void)fake_ask(t->pub, ++t->pub->last_id, 0, "g.b", w[0]);
+        fake_tick(&t->f, 60);
+        for (int i = 0; i < 2; i++) {
+                if (!w[i]->is_gone)
+                        fake_give_back(w[i], 1, 2);
+                oom_stream(t);
+        }
+        fake_forget(w[0]);
+        fake_forget(w[1]);
+}
+
 static void act_keeping(struct cast *t)
 {
         struct client *late = fake_open(&t->f);
@@ -105,5 +139,6 @@ void oom_play_keep(struct cast *t)
         oom_stream(t);
         act_dropping(t);
         act_keeping(t);
+        act_sharing(t);
         act_leaving(t);
 }

@@ -255,6 +255,7 @@ void out_drained(struct core *c, struct session *s)
         if (queue_is_low(c, s)) {
                 heap_remove(&c->timers, &s->stall.node);
                 admit_waiters(c, s);
+                pool_drained(c, s);
                 if (queue_watch(c, s) < 0)
                         session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
         }

@@ -47,9 +47,10 @@ int park_add_pending(struct parked *p, const struct target *t, uint32_t most)
         pending->owner = p;
         pending->receiver = t->session;
         pending->target = *t;
-        t->subset->refs++;
+        if (t->subset)
+                t->subset->refs++;
         lane_ref(t->lane);
-        list_push_back(&t->session->waiters, &pending->link);
+        list_push_back(t->pool ? pool_waiters(t->pool) : &t->session->waiters, &pending->link);
         return 0;
 }
 

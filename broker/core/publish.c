@@ -268,7 +268,7 @@ static bool must_split(struct core *c, const struct run *run)
                 return false;
         if (run->header.flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL))
                 return true;
-        return route_get(c, topic->data, topic->len, &route) == 0 && route->has_lanes;
+        return route_get(c, topic->data, topic->len, &route) == 0 && route->is_split;
 }
 
 static void publish_each(struct core *c, struct session *s, const struct run *run)

@@ -71,6 +71,7 @@ int request_new(struct core *c, struct session *s, const struct header_state *h,
         r->token = ++c->last_token;
         r->timer.kind = TIMER_REQUEST;
         list_init(&r->holders);
+        list_init(&r->pooled);
         int e = enter(c, r, timeout_ms);
         if (e < 0) {
                 free(r);
@@ -91,6 +92,7 @@ void request_free(struct core *c, struct request *r)
 {
         while (!list_is_empty(&r->holders))
                 free_holder(list_entry(list_first(&r->holders), struct holder, of_request));
+        pool_forget_request(c, r);
         if (r->parked)
                 r->parked->request = NULL;
         heap_remove(&c->timers, &r->timer.node);
@@ -113,7 +115,7 @@ void request_end_if_deserted(struct core *c, struct request *r)
 {
         bool is_waiting = r->parked && (!r->parked->is_routed || r->parked->n_responders);
 
-        if (is_waiting || !list_is_empty(&r->holders))
+        if (is_waiting || !list_is_empty(&r->holders) || !list_is_empty(&r->pooled))
                 return;
         if (r->was_received)
                 request_end(c, r, WIRE_CODE_RESPONDER_GONE, "", "the responder went away");
@@ -123,9 +125,10 @@ void request_end_if_deserted(struct core *c, struct request *r)
 
 int request_add_holder(struct core *c, struct request *r, struct session *s)
 {
+        /* It may be a member of a group, or of several, besides. */
+        if (!list_is_empty(&s->pooled) && request_holder(c, s, r->token))
+                return 0;
         struct holder *h = malloc(sizeof(*h));
-
-        (void)c;
         if (!h)
                 return -ENOMEM;
         *h = (struct holder){.session = s, .request = r};

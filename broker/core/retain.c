@@ -100,7 +100,7 @@ int retain_keep(struct core *c, struct msg *m)
         return 0;
 }
 
-static int send(struct core *c, const struct retained *r, const struct sub *sub, struct subset *set)
+static int send(struct core *c, const struct retained *r, struct sub *sub, struct subset *set)
 {
         struct target t = {
                 .session = sub->session,
@@ -114,7 +114,10 @@ static int send(struct core *c, const struct retained *r, const struct sub *sub,
 
         if (!waits && !overflow_make_room(c, sub->session, r->msg, &t))
                 return 0;
-        return queue_push(c, sub->session, r->msg, &t);
+        int e = queue_push(c, sub->session, r->msg, &t);
+        if (e == 0)
+                pool_charge(sub, 1);
+        return e;
 }
 
 void retain_send(struct core *c, struct session *s, struct sub *sub, struct slice filter)

@@ -6,7 +6,7 @@
  *
  * Receivers are in the order of their session numbers, each with its subscription numbers
  * ascending: the same state always gives the same order. */
-#include "broker/core/internal.h"
+#include "broker/core/pool.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static void drop_targets(struct route *route)
         free(route->targets);
         route->targets = NULL;
         route->n_targets = 0;
-        route->has_lanes = false;
+        route->is_split = false;
 }
 
 static void free_route(struct core *c, struct route *route)
@@ -81,7 +81,7 @@ static int add_session(struct route *route, struct sub *const *subs, size_t n)
 {
         struct target t = sum_of(subs, n);
 
-        route->has_lanes |= t.lane != NULL;
+        route->is_split |= t.lane != NULL;
         for (size_t at = 0; at < n; at += WIRE_DELIVERY_SUBS) {
                 t.subset = subset_of(subs + at, (uint32_t)size_min(n - at, WIRE_DELIVERY_SUBS));
                 if (!t.subset)
@@ -91,6 +91,26 @@ static int add_session(struct route *route, struct sub *const *subs, size_t n)
                 t.observer = true;
         }
         return 0;
+}
+
+/* Pools are targets of their own, each once. Returns how many other subs are left, in order. */
+static size_t take_pools(struct core *c, struct route *route, struct sub **subs, size_t n)
+{
+        uint64_t fill = ++c->n_fills;
+        size_t n_left = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                struct pool *pool = subs[i]->pool;
+                if (!pool) {
+                        subs[n_left++] = subs[i];
+                } else if (pool->filled_in != fill) {
+                        pool->filled_in = fill;
+                        route->targets[route->n_targets++] =
+                                (struct target){.pool = pool, .counts = true};
+                }
+        }
+        route->is_split |= n_left != n;
+        return n_left;
 }
 
 static int fill(struct core *c, struct route *route)
@@ -108,6 +128,7 @@ static int fill(struct core *c, struct route *route)
         route->targets = malloc(n * sizeof(*route->targets));
         if (!route->targets)
                 return -ENOMEM;
+        n = take_pools(c, route, subs, n);
         for (size_t from = 0, to; from < n; from = to) {
                 for (to = from + 1; to < n && subs[to]->session == subs[from]->session; to++)
                         ;

@@ -78,6 +78,7 @@ static struct session *session_new(struct core *c, const struct core_peer *peer)
         list_init(&s->untried);
         list_init(&s->parked);
         list_init(&s->held);
+        list_init(&s->pooled);
         return s;
 }
 
@@ -137,6 +138,7 @@ static void drop_subs(struct core *c, struct session *s)
                 struct sub *sub = container_of(n, struct sub, by_number);
                 map_remove(&s->subs, n);
                 index_remove(c, sub);
+                pool_leave(c, sub);
                 lane_unref(sub->lane);
                 free(sub);
         }

@@ -51,8 +51,8 @@ static void step(struct sim *sim)
 static void check_quiet(struct sim *sim)
 {
         static const char *const zero[] = {"queued", "queued_bytes", "parked", "parked_bytes",
-                "requests", "descriptors", "descriptors_in_flight", "placed_bytes",
-                "spooled_bytes"};
+                "requests", "descriptors", "descriptors_in_flight", "placed_bytes", "spooled_bytes",
+                "waiting"};
 
         for (size_t i = 0; i < ARRAY_LEN(zero); i++)
                 CHECK_EQ(fake_report(&sim->f, zero[i]), 0);

@@ -75,15 +75,13 @@ TEST(options_of_later_versions_are_refused_by_name)
                 const char *hex, *text;
         } subs[] = {
                 /* Known to the protocol, not to this broker. */
-                {"95 09 01 01 a1 61 81 a5 67 72 6f 75 70 a1 67", "this broker has no group"},
-                {"95 09 02 01 a1 61 81 a3 61 63 6b c3", "this broker has no ack"},
-                {"95 09 03 01 a1 61 81 a6 77 69 6e 64 6f 77 01", "this broker has no window"},
+                {"95 09 01 01 a1 61 81 a3 61 63 6b c3", "this broker has no ack"},
                 /* Unknown. */
-                {"95 09 04 01 a1 61 81 a3 66 6f 6f 01", "unknown option foo"},
+                {"95 09 02 01 a1 61 81 a3 66 6f 6f 01", "unknown option foo"},
                 /* Not fit to be shown. */
-                {"95 09 05 01 a1 61 81 a1 ff 01", "unknown option"},
-                {"95 09 06 01 a1 61 81 a1 0a 01", "unknown option"},
-                {"95 09 07 01 a1 61 81 d9 42"
+                {"95 09 03 01 a1 61 81 a1 ff 01", "unknown option"},
+                {"95 09 04 01 a1 61 81 a1 0a 01", "unknown option"},
+                {"95 09 05 01 a1 61 81 d9 42"
                  " 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61"
                  " 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61"
                  " 61 61 61 61 61 61 61 61 61 61 61 61 61 61 61 c3 a9 61"

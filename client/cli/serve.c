@@ -3,11 +3,12 @@
  * does holds up another command.
  *
  * When too many requests wait, the broker is read no more until some are done, and so learns that
- * we are behind. Requests of a session that was lost are nobody's: their answers are dropped. */
-#include "client/cli/command.h"
-#include "client/cli/common.h"
+ * we are behind. Requests of a session that was lost are nobody's: their answers are dropped.
+ *
+ * In a group each request holds its place in our window until its answer is sent: what we cannot
+ * begin now stays with the broker, for whichever member is free first. */
+#include "client/cli/serve.h"
 #include "client/cli/job.h"
-#include "client/cli/keeper.h"
 #include "client/cli/signals.h"
 #include "client/cli/tools.h"
 
@@ -15,55 +16,23 @@
 #include <poll.h>
 #include <string.h>
 
-static const char HELP[] =
-        "usage: serve [OPTION]... TOPIC -- COMMAND [ARGUMENT]...\n"
-        "       serve [OPTION]... --echo TOPIC\n"
-        "\n"
-        "Answers requests: runs COMMAND for each, with the payload on its stdin; what it writes "
-        "to\n"
-        "stdout is the reply, both of any size. If it does not exit with 0 the request has "
-        "failed.\n"
-        "Descriptors that came with the request are 3, 4, ...; BATON_FDS in the environment is\n"
-        "how many. Files are opened anew, in the mode they came in, so that COMMAND has an offset\n"
-        "of its own; where that cannot be, the one that all share is set to the beginning. The\n"
-        "environment also has BATON_TOPIC, BATON_SENDER_UID, BATON_SENDER_GID, BATON_SENDER_PID\n"
-        "and BATON_SENDER_SESSION. Up to 16 run at once.\n"
-        "\n"
-        "      --echo           reply with the payload instead of running anything\n"
-        "      --group G        share the requests with the other members of G "
-        "(*)\n" CLI_MEMFD_HELP CLI_HELP "\n"
-        "With -v `ready` is printed on stderr once the broker has confirmed the subscription.\n"
-        "A broker that is lost is waited for; that is said on stderr. SIGTERM and SIGINT: what\n"
-        "runs may finish, for 5 s; nothing is killed.\n"
-        "(*) brokers of version 0.1 do not have it, and say so.\n"
-        "Exit status: 0 done, 1 failed, 2 usage, 3 no broker, 5 refused.\n";
-
-enum {
-        /* Commands at once. */
-        RUNNING_MAX = 16,
-        /* Requests that wait here, and their bytes, before the broker is read no more. */
-        WAITING_MAX = 4096,
-        WAITING_BYTES_MAX = 64 << 20,
-        /* Milliseconds SIGTERM gives what runs. */
-        DRAIN_MS = 5000,
-};
-
-struct serve {
-        struct cli cli;
-        struct keeper keeper;
-        char *const *command; /* NULL: echo */
-        struct list waiting, running, answers;
-        size_t n_waiting, waiting_bytes, n_running;
-        uint64_t stop_ns; /* when to leave at the latest; 0: nobody has asked */
-        int signal_fd;
-};
-
 static struct job *job_of(struct list *link)
 {
         return list_entry(link, struct job, link);
 }
 
 /* ---------------------------------------------------------------- answers */
+
+/* One request less is with us. */
+static void release(struct serve *s)
+{
+        if (!s->keeper.options.hold)
+                return;
+        int r = baton_release(s->cli.b, s->keeper.sub);
+        /* After SIGTERM nothing is subscribed any more. */
+        if (r < 0 && r != -ENOENT)
+                cli_note(&s->cli, "%s", baton_error(s->cli.b));
+}
 
 /* Returns 0 (sent, or it never will be) · -EAGAIN. */
 static int answer(struct serve *s, struct job *j)
@@ -84,6 +53,8 @@ static int answer(struct serve *s, struct job *j)
         }
         if (r < 0 && r != -ENOTCONN)
                 cli_say(&s->cli, "%s: %s", j->topic, baton_error(s->cli.b));
+        if (j->token)
+                release(s);
         return 0;
 }
 
@@ -145,6 +116,7 @@ static void refuse(struct serve *s, const struct baton_message *m, int error)
         cli_fail_about(&s->cli, error, m->topic, NULL);
         if (baton_reply_with(s->cli.b, m->token, &p) < 0)
                 cli_note(&s->cli, "%s", baton_error(s->cli.b));
+        release(s);
 }
 
 static void echo(struct serve *s, const struct baton_message *m)
@@ -154,8 +126,10 @@ static void echo(struct serve *s, const struct baton_message *m)
 
         if (r < 0 && r != -EAGAIN)
                 cli_say(&s->cli, "%s: %s", m->topic, baton_error(s->cli.b));
-        if (r != -EAGAIN)
+        if (r != -EAGAIN) {
+                release(s);
                 return;
+        }
         if ((r = job_new(m, 0, &j)) < 0) {
                 refuse(s, m, r);
                 return;
@@ -172,6 +146,7 @@ static void on_message(baton *b, const struct baton_message *m, void *arg)
 
         if (!m->token) {
                 cli_note(&s->cli, "%s: not a request: ignored", m->topic);
+                release(s);
                 return;
         }
         if (m->fds_withheld)
@@ -310,57 +285,10 @@ static int run(struct serve *s)
         return status;
 }
 
-/* ---------------------------------------------------------------- the command line */
-
-enum { OPTION_ECHO = 256, OPTION_GROUP };
-
-static int take_arguments(struct serve *s, bool is_echo, int n, char **arguments)
-{
-        if (n < 1)
-                return cli_usage(&s->cli, "no topic");
-        if (is_echo == (n > 1))
-                return cli_usage(&s->cli, n > 1 ? "either --echo or a command" : "no command");
-        s->keeper.filters = arguments;
-        s->keeper.n_filters = 1;
-        if (is_echo)
-                return 0;
-        s->keeper.options.max_fds = WIRE_FDS;
-        s->command = arguments + 1;
-        /* A mistake that each request would repeat. */
-        int r = command_find(s->command[0]);
-        if (r == 0)
-                return 0;
-        cli_fail_about(&s->cli, r, s->command[0], NULL);
-        return CLI_USAGE;
-}
-
-static int parse(struct serve *s, int argc, char **argv)
-{
-        static const struct option known[] = {
-                CLI_LONG,
-                CLI_MEMFD_LONG,
-                {"echo", no_argument, NULL, OPTION_ECHO},
-                {"group", required_argument, NULL, OPTION_GROUP},
-                {0},
-        };
-        int option, status = 0;
-        bool is_echo = false;
-
-        while (status == 0 && (option = getopt_long(argc, argv, CLI_SHORT, known, NULL)) != -1) {
-                if (option == OPTION_ECHO)
-                        is_echo = true;
-                else if (option == OPTION_GROUP)
-                        s->keeper.options.group = optarg;
-                else
-                        status = cli_take(&s->cli, option);
-        }
-        return status ? status : take_arguments(s, is_echo, argc - optind, argv + optind);
-}
-
 int serve_main(int argc, char **argv)
 {
         struct serve s = {
-                .cli = {.tool = "serve", .help = HELP},
+                .cli = {.tool = "serve", .help = serve_help},
                 .keeper = {.on_message = on_message, .on_lost = on_lost, .nonblocking = true},
         };
         int status = cli_init(&s.cli, argv);
@@ -370,7 +298,7 @@ int serve_main(int argc, char **argv)
         list_init(&s.running);
         list_init(&s.answers);
         if (status == 0)
-                status = parse(&s, argc, argv);
+                status = serve_parse(&s, argc, argv);
         if (status == 0)
                 status = run(&s);
         return cli_exit(&s.cli, status);

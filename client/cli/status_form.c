@@ -29,6 +29,8 @@ static const struct count {
                 "Messages waiting for slow subscribers."},
         {"queued_bytes", "queued bytes", "baton_queued_bytes", "gauge",
                 "Bytes waiting for slow subscribers."},
+        {"waiting", "waiting", "baton_messages_waiting", "gauge",
+                "Messages waiting for a free window of their group."},
         {"parked", "parked", "baton_messages_parked", "gauge",
                 "Messages waiting for room in subscribers' queues."},
         {"parked_bytes", "parked bytes", "baton_parked_bytes", "gauge",

@@ -79,19 +79,26 @@ static int cat_fds(struct sub *s, const struct baton_message *m)
         return r == FDCAT_E_STOPPED ? 0 : r;
 }
 
+static bool ignores(const struct sub *s)
+{
+        return (s->keeper.is_over && !s->empties) || s->error;
+}
+
 static void on_message(baton *b, const struct baton_message *m, void *arg)
 {
         struct sub *s = container_of(arg, struct sub, keeper);
 
         (void)b;
+        if (ignores(s))
+                return;
         /* One that matches several filters comes for each of them, under one number. */
-        if (s->keeper.is_over || s->error || m->seq == s->last_seq)
+        if (m->seq == s->last_seq)
                 return;
         s->last_seq = m->seq;
         s->error = print(s, m);
         if (s->error == 0 && s->fd_cat)
                 s->error = cat_fds(s, m);
-        s->keeper.is_over = ++s->n_printed == s->wanted;
+        s->keeper.is_over |= ++s->n_printed == s->wanted;
 }
 
 static void on_gap(baton *b, const struct baton_gap *gap, void *arg)
@@ -99,7 +106,7 @@ static void on_gap(baton *b, const struct baton_gap *gap, void *arg)
         struct sub *s = container_of(arg, struct sub, keeper);
 
         (void)b;
-        if (s->keeper.is_over || s->error)
+        if (ignores(s))
                 return;
         cli_say(&s->cli, "%s: %" PRIu64 " messages lost (%s)", gap->filter, gap->count,
                 gap->reason);
@@ -124,6 +131,13 @@ static void on_returned(struct keeper *k, bool is_another_instance, int64_t miss
 
 /* ---------------------------------------------------------------- the loop */
 
+/* What a group has given to us nobody else gets: it is printed still. */
+static void begin_end(struct sub *s)
+{
+        s->keeper.is_over = true;
+        s->empties = s->keeper.options.group != NULL;
+}
+
 static int wait_for_any(struct sub *s, uint64_t deadline_ns)
 {
         enum { BROKER, SIGNALS, READER, N };
@@ -138,8 +152,9 @@ static int wait_for_any(struct sub *s, uint64_t deadline_ns)
                 return cli_fail_about(&s->cli, -errno, "poll", NULL);
         if (pfds[SIGNALS].revents > 0)
                 signals_drain();
-        if (signals_stopping() || pfds[READER].revents)
-                s->keeper.is_over = true;
+        s->keeper.is_over |= pfds[READER].revents != 0;
+        if (signals_stopping() && !s->keeper.is_over)
+                begin_end(s);
         return 0;
 }
 
@@ -161,7 +176,7 @@ static int flush(struct sub *s)
 
 static int time_out(struct sub *s)
 {
-        s->keeper.is_over = true;
+        begin_end(s);
         if (!s->wanted)
                 return 0;
         cli_say(&s->cli, "timed out: %" PRIu64 " of %" PRIu64 " messages", s->n_printed, s->wanted);
@@ -188,7 +203,8 @@ static int run(struct sub *s)
                         status = time_out(s);
         }
         keeper_end(&s->keeper);
-        return status;
+        int flushed = s->empties ? flush(s) : 0;
+        return status ? status : flushed;
 }
 
 int sub_main(int argc, char **argv)

@@ -15,6 +15,7 @@ struct sub {
         int wait_ms;                /* -1: for ever */
         uint64_t last_seq;          /* delivered last in this session */
         int error;                  /* -errno, or an outcome of output_flush */
+        bool empties;               /* it ends, but prints what is under way to it alone */
         int signal_fd;
 };
 

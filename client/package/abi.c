@@ -115,6 +115,7 @@ static void print_publication_structs(void)
         FIELD(baton_subscription, uint32_t, ack_ms);
         FIELD(baton_subscription, uint32_t, max_deliveries);
         FIELD(baton_subscription, bool, no_retained);
+        FIELD(baton_subscription, bool, hold);
         FIELD(baton_subscription, const void *[4], reserved);
 }
 
@@ -254,6 +255,7 @@ static void print_functions(void)
                 const struct baton_subscription *, baton_message_fn, baton_done_fn, void *,
                 uint32_t *);
         FUNCTION(int, baton_unsubscribe, baton *, uint32_t);
+        FUNCTION(int, baton_release, baton *, uint32_t);
         FUNCTION(int, baton_request, baton *, const struct baton_publication *, int,
                 baton_message_fn, void *);
         FUNCTION(int, baton_request_start, baton *, const struct baton_publication *, int,

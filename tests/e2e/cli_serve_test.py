@@ -235,15 +235,14 @@ class ServeTest(harness.TestCase):
         ids = [session.request("svc", b"%d" % n) for n in range(300)]
         self.assertEqual([session.answer(i).payload for i in ids], [b"%d" % n for n in range(300)])
 
-    def test_a_group_is_passed_on(self):
-        self.expect(1, "serve", "--group", "g", "svc", "--", "cat",
-                    err="serve: svc: this broker has no group")
-
     def test_wrong_command_lines_are_usage_errors(self):
         for arguments, complaint in (
                 ([], "no topic"),
                 (["svc"], "no command"),
-                (["--echo", "svc", "--", "cat"], "either --echo or a command")):
+                (["--echo", "svc", "--", "cat"], "either --echo or a command"),
+                (["--window", "2", "svc", "--", "cat"], "--window is for a group"),
+                (["--group", "g", "--window", "0", "svc", "--", "cat"],
+                 "--window 0: must be 1 to 16")):
             with self.subTest(arguments):
                 self.expect(2, "serve", *arguments, err=f"serve: {complaint} (see --help)")
         self.expect(2, "serve", "a.>.b", "--", "cat",

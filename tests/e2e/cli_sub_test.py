@@ -102,13 +102,11 @@ class SubTest(harness.TestCase):
         self.assertEqual(sub.result().out, b"a x\n")
 
     def test_what_this_broker_does_not_have_is_a_failure_in_its_words(self):
-        for arguments, subject, option in (
-                (["--group", "g"], "a", "group"),
-                (["--group", "g", "--ack"], "a", "group"),
-                (["--window", "5"], "a", "window")):
+        for arguments, option in (
+                (["--group", "g", "--ack"], "ack"),
+                (["--window", "5", "--overflow", "latest"], "overflow with a group or a window")):
             with self.subTest(arguments):
-                self.expect(1, "sub", *arguments, "a",
-                            err=f"sub: {subject}: this broker has no {option}")
+                self.expect(1, "sub", *arguments, "a", err=f"sub: a: this broker has no {option}")
 
     def test_wrong_command_lines_are_usage_errors(self):
         for arguments, complaint in (

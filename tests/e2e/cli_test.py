@@ -129,7 +129,8 @@ class StatusTest(harness.TestCase):
         report = json.loads(out)
         self.assertEqual(report["subscriptions"], 2)
         self.assertEqual(report["broker"]["pid"], self.broker.pid)
-        for key in ("topics", "requests", "published", "delivered", "queued", "parked", "dropped"):
+        for key in ("topics", "requests", "published", "delivered", "queued", "waiting", "parked",
+                    "dropped"):
             self.assertIsInstance(report[key], int)
         clients = {client["name"]: client for client in report["clients"]}
         self.assertEqual(clients["sub"]["pid"], harness.pid_said(sub.pid))

@@ -239,8 +239,9 @@ static void finish(struct play *p)
                         close_client(p, &p->clients[i]);
         }
         must(core_report(p->core, p->now_ns, &report) == 0 && buf_push(&report, "", 1) == 0);
-        must(strstr((const char *)report.data, "\"queued\":0,\"queued_bytes\":0,\"parked\":0,"
-                                               "\"parked_bytes\":0"));
+        must(strstr((const char *)report.data,
+                "\"queued\":0,\"queued_bytes\":0,\"waiting\":0,\"parked\":0,"
+                "\"parked_bytes\":0"));
         must(strstr((const char *)report.data,
                 "\"descriptors\":0,\"descriptors_in_flight\":0,\"placed_bytes\":0,"
                 "\"spooled_bytes\":0"));

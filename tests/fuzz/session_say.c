@@ -31,16 +31,26 @@ static void say_pub(struct play *p, struct slice topic, uint32_t n_fds, uint8_t 
                        .pub = {.n_fds = n_fds, .topic = topic, .payload = {payload, len}}});
 }
 
+/* Of four, one observes, one shares, and one has a policy of its own. */
 static void say_sub(struct play *p, struct client *c)
 {
-        uint8_t how = next(p);
+        uint8_t how = next(p), more = how >> 6 == 3 ? next(p) : 0;
+        struct message m = {
+                .type = WIRE_SUB,
+                .sub = {.id = ++c->last_id,
+                        .sub = ++c->last_sub,
+                        .filter = topic_of(how & 15),
+                        .observer = how >> 6 == 1,
+                        .max_fds = how >> 4 & 3,
+                        .has_window = how >> 6 == 2,
+                        .window = how >> 6 == 2 ? how >> 4 & 3 : 0,
+                        .overflow = (enum wire_overflow)(more % WIRE_OVERFLOW_N_),
+                        .queue_messages = more >> 3},
+        };
 
-        say(p, &(struct message){.type = WIRE_SUB,
-                       .sub = {.id = ++c->last_id,
-                               .sub = ++c->last_sub,
-                               .filter = topic_of(how & 15),
-                               .observer = how >> 6 == 1,
-                               .max_fds = how >> 4 & 3}});
+        if (how >> 6 == 2 && !(how & 1))
+                m.sub.group = (struct slice){(const uint8_t *)"g", 1};
+        say(p, &m);
 }
 
 static void say_pubs(struct play *p, struct client *c)
@@ -241,10 +251,10 @@ void play_datagram(struct play *p)
         buf_clear(&p->packet);
 }
 
-static void say_credit(struct play *p, struct client *c, uint64_t amount)
+static void say_credit(
+        struct play *p, struct client *c, enum wire_credit what, uint64_t id, uint64_t amount)
 {
-        say(p, &(struct message){
-                       .type = WIRE_CREDIT, .credit = {.what = WIRE_CREDIT_FDS, .amount = amount}});
+        say(p, &(struct message){.type = WIRE_CREDIT, .credit = {what, id, amount}});
         play_feed(p, c, 0, 0);
 }
 
@@ -262,7 +272,10 @@ void play_turn(struct play *p, struct client *c)
         case 2:
                 p->is_store_full = !p->is_store_full;
                 break;
+        case 3:
+                say_credit(p, c, WIRE_CREDIT_SUB, 1 + (how >> 3 & 3), how >> 5);
+                break;
         default:
-                say_credit(p, c, how >> 3);
+                say_credit(p, c, WIRE_CREDIT_FDS, 0, how >> 3);
         }
 }

@@ -1,0 +1,300 @@
+/* Design note. Each publication goes to one member of a group: the one with the most free window,
+ * and of several the one that has waited longest. A window is what the member has asked for, less
+ * what is under way to it: so nobody is given more than it can work on, and none is idle while
+ * others hoard. A single subscription with a window is a group of one, without a name.
+ *
+ * What no member can take now waits here, in order and within limits, and holds up nobody's other
+ * publications; beyond that publishers wait, as for any receiver that blocks. If members keep all
+ * of their windows for stall_ms while somebody waits so, they are ended.
+ *
+ * A request that waits is given up with its request; what waits when the last member leaves is
+ * discarded. */
+#include "broker/core/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- members */
+
+static struct sub *member_of(struct list *link)
+{
+        return list_entry(link, struct sub, at_pool);
+}
+
+static bool is_eligible(const struct sub *m, uint64_t not_to)
+{
+        return m->session->state == SESSION_OPEN && m->session->number != not_to;
+}
+
+static bool has_anybody(const struct pool *p, uint64_t not_to)
+{
+        list_for_each (link, &p->members) {
+                if (is_eligible(member_of(link), not_to))
+                        return true;
+        }
+        return false;
+}
+
+/* NULL: nobody can take it now. */
+static struct sub *choose(
+        const struct core *c, const struct pool *p, const struct msg *m, uint64_t not_to)
+{
+        struct sub *best = NULL;
+
+        list_for_each (link, &p->members) {
+                struct sub *s = member_of(link);
+                if (s->free > 0 && is_eligible(s, not_to) && (!best || s->free > best->free) &&
+                        list_is_empty(&s->session->waiters) &&
+                        queue_has_room(c, s->session, m, NULL))
+                        best = s;
+        }
+        return best;
+}
+
+void pool_charge(struct sub *sub, uint32_t n)
+{
+        if (sub->pool)
+                sub->free -= n;
+}
+
+static void deliver(
+        struct core *c, struct pool *p, struct sub *to, struct msg *m, struct request *r)
+{
+        struct target t = {
+                .session = to->session,
+                .subset = to->subset,
+                .max_fds = to->max_fds,
+                .counts = true,
+        };
+
+        if (queue_push(c, to->session, m, &t) < 0 ||
+                (r && request_add_holder(c, r, to->session) < 0)) {
+                session_end(c, to->session, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+                return;
+        }
+        pool_charge(to, 1);
+        list_remove(&to->at_pool);
+        list_push_back(&p->members, &to->at_pool);
+}
+
+/* ---------------------------------------------------------------- waiting */
+
+static void account(struct core *c, struct pool *p, const struct msg *m, bool add)
+{
+        uint64_t sign = add ? 1 : UINT64_MAX;
+
+        p->load.bytes += sign * m->len;
+        p->load.messages += sign * m->n_frames;
+        c->count.pooled += sign * m->n_frames;
+}
+
+static bool has_room(const struct pool *p, const struct msg *m)
+{
+        return list_is_empty(&p->waiting) ||
+               (p->load.bytes + m->len <= p->most_bytes &&
+                       p->load.messages + m->n_frames <= p->most_messages);
+}
+
+static int append(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to)
+{
+        struct pool_entry *e = calloc(1, sizeof(*e));
+
+        if (!e)
+                return -ENOMEM;
+        *e = (struct pool_entry){.pool = p, .msg = msg_ref(m), .request = r, .not_to = not_to};
+        list_push_back(&p->waiting, &e->link);
+        if (r)
+                list_push_back(&r->pooled, &e->of_request);
+        account(c, p, m, true);
+        return 0;
+}
+
+void pool_free_entry(struct core *c, struct pool_entry *e)
+{
+        account(c, e->pool, e->msg, false);
+        list_remove(&e->link);
+        list_remove(&e->of_request);
+        msg_unref(e->msg);
+        free(e);
+}
+
+void pool_forget_request(struct core *c, struct request *r)
+{
+        list_for_each_safe (link, &r->pooled)
+                pool_free_entry(c, list_entry(link, struct pool_entry, of_request));
+}
+
+static void watch(struct core *c, struct pool *p)
+{
+        if (list_is_empty(&p->waiters)) {
+                heap_remove(&c->timers, &p->stall.node);
+                return;
+        }
+        int r = heap_set(&c->timers, &p->stall.node,
+                c->now_ns + c->config.limits.stall_ms * UINT64_C(1000000));
+        /* Without memory nobody is ended for it this time. */
+        (void)r;
+}
+
+/* ---------------------------------------------------------------- publications */
+
+static uint64_t not_to(const struct pub *pub, const struct session *publisher)
+{
+        return pub->header.flags & WIRE_INGRESS_NO_ECHO && pub->header.kind == PUB_PLAIN
+                       ? publisher->number
+                       : 0;
+}
+
+/* Returns 0 · -ENOMEM · POOL_E_FULL. */
+enum { POOL_E_FULL = 1 };
+static int take_in(struct core *c, struct pool *p, struct pub *pub, struct request *r,
+        const struct session *publisher)
+{
+        uint64_t except = not_to(pub, publisher);
+        struct sub *m = list_is_empty(&p->waiting) ? choose(c, p, pub->msg, except) : NULL;
+        int error = 0;
+
+        if (m)
+                deliver(c, p, m, pub->msg, r);
+        else if (!has_room(p, pub->msg))
+                return POOL_E_FULL;
+        else
+                error = append(c, p, pub->msg, r, except);
+        pub->n_received += error == 0;
+        return error;
+}
+
+int pool_offer(struct core *c, struct pool *p, struct flight *f)
+{
+        struct pub *pub = f->pub;
+
+        if (!has_anybody(p, not_to(pub, f->publisher)))
+                return 0;
+        if (!list_is_empty(&p->waiters))
+                return POOL_E_WAIT;
+        int r = take_in(c, p, pub, f->request, f->publisher);
+        return r == POOL_E_FULL ? POOL_E_WAIT : r;
+}
+
+/* Of a group nobody in particular loses it. */
+static void lose(struct core *c, struct pool *p, const struct msg *m, enum wire_gap_reason reason)
+{
+        struct list *only = p->is_group ? NULL : list_first(&p->members);
+
+        if (!only) {
+                c->count.dropped += m->n_frames;
+                return;
+        }
+        struct sub *sub = member_of(only);
+        if (sub->session->state != SESSION_OPEN)
+                return;
+        if (queue_lose(c, sub->session, sub->subset, reason, m->n_frames) < 0)
+                session_end(c, sub->session, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+        pool_charge(sub, m->n_frames);
+}
+
+void pool_offer_once(struct core *c, struct pool *p, struct msg *m)
+{
+        struct sub *s = list_is_empty(&p->waiting) ? choose(c, p, m, 0) : NULL;
+
+        if (s)
+                deliver(c, p, s, m, NULL);
+        else if (!list_is_empty(&p->waiters) || !has_room(p, m) || append(c, p, m, NULL, 0) < 0)
+                lose(c, p, m, WIRE_GAP_OVERFLOW);
+}
+
+struct list *pool_waiters(struct pool *p)
+{
+        return &p->waiters;
+}
+
+void pool_waited_for(struct core *c, struct pool *p)
+{
+        if (!p->stall.node.place)
+                watch(c, p);
+}
+
+static void run_waiting(struct core *c, struct pool *p)
+{
+        struct list *link;
+
+        while ((link = list_first(&p->waiting))) {
+                struct pool_entry *e = list_entry(link, struct pool_entry, link);
+                struct sub *m = choose(c, p, e->msg, e->not_to);
+                if (msg_is_too_old(c, e->msg)) {
+                        lose(c, p, e->msg, WIRE_GAP_EXPIRED);
+                        pool_free_entry(c, e);
+                        continue;
+                }
+                if (e->not_to && !has_anybody(p, e->not_to)) {
+                        c->count.discarded += e->msg->n_frames;
+                        pool_free_entry(c, e);
+                        continue;
+                }
+                if (!m)
+                        return;
+                deliver(c, p, m, e->msg, e->request);
+                pool_free_entry(c, e);
+        }
+}
+
+void pool_run(struct core *c, struct pool *p)
+{
+        struct list *link;
+        bool any = false;
+
+        run_waiting(c, p);
+        while ((link = list_first(&p->waiters))) {
+                struct pending *pending = list_entry(link, struct pending, link);
+                struct parked *parked = pending->owner;
+                int r = take_in(c, p, &parked->pub, parked->request, parked->publisher);
+                if (r == POOL_E_FULL)
+                        break;
+                if (r < 0)
+                        lose(c, p, parked->pub.msg, WIRE_GAP_OVERFLOW);
+                park_resolve(c, pending);
+                any = true;
+        }
+        if (any || list_is_empty(&p->waiters))
+                watch(c, p);
+}
+
+void pool_drained(struct core *c, struct session *s)
+{
+        list_for_each (link, &s->pooled)
+                pool_run(c, list_entry(link, struct sub, of_session)->pool);
+}
+
+void pool_credit(struct core *c, struct sub *sub, uint64_t amount)
+{
+        if (!sub->pool)
+                return;
+        /* More than it was given is no harm to anybody else. */
+        if (amount > (uint64_t)(POOL_WINDOW_MAX - sub->free))
+                sub->free = POOL_WINDOW_MAX;
+        else
+                sub->free += (int64_t)amount;
+        pool_run(c, sub->pool);
+}
+
+void pool_stalled(struct core *c, struct timer *t)
+{
+        struct pool *p = container_of(t, struct pool, stall);
+
+        list_for_each (link, &p->members) {
+                struct sub *s = member_of(link);
+                if (s->free <= 0)
+                        session_end(c, s->session, WIRE_CODE_STALLED,
+                                "your window was used up for too long (limit stall_ms)");
+        }
+        watch(c, p);
+}
+
+bool pool_could_go_on(const struct core *c, const struct pool *p)
+{
+        const struct list *link = list_first(&p->waiting);
+        const struct pool_entry *e = link ? list_entry(link, struct pool_entry, link) : NULL;
+
+        return e && choose(c, p, e->msg, e->not_to);
+}

@@ -1,0 +1,138 @@
+/* What a subscription gives back, and when. */
+#include "client/fake_broker.h"
+
+#include <errno.h>
+
+TEST(a_window_is_given_back_half_of_it_at_a_time)
+{
+        struct baton_subscription o = {.window = 4};
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, note_message, NULL, &notes, NULL), 0);
+        CHECK_EQ(fake_expect(&f, WIRE_SUB).sub.window, 4);
+        fake_deliver(&f, 1, 1, "a", "1");
+        CHECK_EQ(baton_process(f.b), 1);
+        CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
+        fake_deliver(&f, 2, 1, "a", "2");
+        fake_deliver(&f, 3, 1, "a", "3");
+        CHECK_EQ(baton_process(f.b), 2);
+        struct message m = fake_expect(&f, WIRE_CREDIT);
+        CHECK_EQ(m.credit.what, WIRE_CREDIT_SUB);
+        CHECK_EQ(m.credit.id, 1);
+        CHECK_EQ(m.credit.amount, 2);
+        fake_close(&f);
+}
+
+TEST(what_a_gap_tells_gives_its_place_in_the_window_back)
+{
+        struct baton_subscription o = {.window = 4};
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, note_message, NULL, &notes, NULL), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        fake_say(&f, (struct message){.type = WIRE_GAP, .gap = {1, 3, WIRE_GAP_EXPIRED, 1}});
+        fake_send(&f);
+        CHECK_EQ(baton_process(f.b), 0);
+        struct message m = fake_expect(&f, WIRE_CREDIT);
+        CHECK_EQ(m.credit.what, WIRE_CREDIT_SUB);
+        CHECK_EQ(m.credit.id, 1);
+        CHECK_EQ(m.credit.amount, 3);
+        fake_close(&f);
+}
+
+TEST(what_is_held_is_given_back_by_release)
+{
+        struct baton_subscription o = {.group = "g", .window = 2, .hold = true};
+        struct notes notes = {.len = 0};
+        struct fake f;
+        uint32_t sub = 0;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, note_message, NULL, &notes, &sub), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        CHECK_EQ(baton_release(f.b, sub), -ENOENT);
+        fake_deliver(&f, 1, sub, "a", "1");
+        fake_deliver(&f, 2, sub, "a", "2");
+        CHECK_EQ(baton_process(f.b), 2);
+        CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
+        for (int i = 0; i < 2; i++) {
+                CHECK_EQ(baton_release(f.b, sub), 0);
+                CHECK_EQ(baton_flush(f.b, 0), 0);
+                struct message m = fake_expect(&f, WIRE_CREDIT);
+                CHECK_EQ(m.credit.id, sub);
+                CHECK_EQ(m.credit.amount, 1);
+        }
+        CHECK_EQ(baton_release(f.b, sub), -ENOENT);
+        CHECK_EQ(baton_release(f.b, sub + 1), -ENOENT);
+        fake_close(&f);
+}
+
+static void release_it(baton *b, const struct baton_message *m, void *arg)
+{
+        int *ret_result = arg;
+
+        *ret_result = baton_release(b, m->subscription);
+}
+
+TEST(the_callback_may_release)
+{
+        struct baton_subscription o = {.window = 1, .hold = true};
+        int result = -1;
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, release_it, NULL, &result, NULL), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        fake_deliver(&f, 1, 1, "a", "1");
+        CHECK_EQ(baton_process(f.b), 1);
+        CHECK_EQ(result, 0);
+        CHECK_EQ(fake_expect(&f, WIRE_CREDIT).credit.amount, 1);
+        fake_close(&f);
+}
+
+TEST(hold_is_for_what_has_a_window)
+{
+        static const struct baton_subscription wrong[] = {
+                {.hold = true},
+                {.hold = true, .group = "g", .ack = true},
+        };
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open(&f);
+        for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+                CHECK_EQ(baton_subscribe_start(
+                                 f.b, "a", &wrong[i], note_message, NULL, &notes, NULL),
+                        -EINVAL);
+        fake_close(&f);
+}
+
+TEST(an_acknowledged_group_is_acknowledged_in_ranges_after_the_callback)
+{
+        struct baton_subscription o = {.group = "g", .ack = true};
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, note_message, NULL, &notes, NULL), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        fake_say(&f, fake_delivery(5, 1));
+        fake_say(&f, fake_pub("a", "1"));
+        fake_say(&f, fake_pub("a", "2"));
+        fake_say(&f, fake_delivery(9, 1));
+        fake_say(&f, fake_pub("a", "3"));
+        fake_send(&f);
+        CHECK_EQ(baton_process(f.b), 3);
+        struct message m = fake_expect(&f, WIRE_ACK);
+        CHECK_EQ(m.ack.first, 5);
+        CHECK_EQ(m.ack.last, 6);
+        m = fake_expect(&f, WIRE_ACK);
+        CHECK_EQ(m.ack.first, 9);
+        CHECK_EQ(m.ack.last, 9);
+        CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
+        fake_close(&f);
+}

@@ -216,6 +216,29 @@ TEST(what_only_its_publisher_could_take_holds_up_nobody)
         fake_deinit(&f);
 }
 
+TEST(what_only_its_publisher_could_take_does_not_wait_for_room_either)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=1");
+        struct client *a = fake_open(&f), *b = fake_open(&f), *pub = fake_open(&f);
+
+        fake_join(a, 1, "w", "g", 1);
+        fake_join(b, 1, "w", "g", 1);
+        for (uint64_t id = 5; id < 8; id++) { /* one for b, one waits, one waits for room */
+                say_ingress(a, WIRE_INGRESS_NO_ECHO | WIRE_INGRESS_CONFIRM, id);
+                say_pub(a, "w", "x");
+                fake_go(a);
+        }
+        expect_ok(a, 5, 1);
+        expect_ok(a, 6, 1);
+        expect_nothing(a);
+        fake_close(b);
+        expect_ok(a, 7, 0);
+        fake_pub(pub, "w", "for a");
+        expect_pub(a, "w", "for a");
+        fake_deinit(&f);
+}
+
 TEST(groups_get_no_retained_values)
 {
         struct fake f;

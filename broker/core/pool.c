@@ -58,7 +58,8 @@ void pool_charge(struct sub *sub, uint32_t n)
                 sub->free -= n;
 }
 
-static void deliver(
+/* false: it has no memory for it, and ends. */
+static bool deliver(
         struct core *c, struct pool *p, struct sub *to, struct msg *m, struct request *r)
 {
         struct target t = {
@@ -71,11 +72,24 @@ static void deliver(
         if (queue_push(c, to->session, m, &t) < 0 ||
                 (r && request_add_holder(c, r, to->session) < 0)) {
                 session_end(c, to->session, WIRE_CODE_NO_MEMORY, "no memory for your queue");
-                return;
+                return false;
         }
         pool_charge(to, 1);
         list_remove(&to->at_pool);
         list_push_back(&p->members, &to->at_pool);
+        return true;
+}
+
+/* false: nobody can take it now. */
+static bool give(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to)
+{
+        struct sub *to;
+
+        while ((to = choose(c, p, m, not_to))) {
+                if (deliver(c, p, to, m, r))
+                        return true;
+        }
+        return false;
 }
 
 /* ---------------------------------------------------------------- waiting */
@@ -152,15 +166,13 @@ static int take_in(struct core *c, struct pool *p, struct pub *pub, struct reque
         const struct session *publisher)
 {
         uint64_t except = not_to(pub, publisher);
-        struct sub *m = list_is_empty(&p->waiting) ? choose(c, p, pub->msg, except) : NULL;
         int error = 0;
 
-        if (m)
-                deliver(c, p, m, pub->msg, r);
-        else if (!has_room(p, pub->msg))
-                return POOL_E_FULL;
-        else
+        if (!list_is_empty(&p->waiting) || !give(c, p, pub->msg, r, except)) {
+                if (!has_room(p, pub->msg))
+                        return POOL_E_FULL;
                 error = append(c, p, pub->msg, r, except);
+        }
         pub->n_received += error == 0;
         return error;
 }
@@ -196,11 +208,9 @@ static void lose(struct core *c, struct pool *p, const struct msg *m, enum wire_
 
 void pool_offer_once(struct core *c, struct pool *p, struct msg *m)
 {
-        struct sub *s = list_is_empty(&p->waiting) ? choose(c, p, m, 0) : NULL;
-
-        if (s)
-                deliver(c, p, s, m, NULL);
-        else if (!list_is_empty(&p->waiters) || !has_room(p, m) || append(c, p, m, NULL, 0) < 0)
+        if (list_is_empty(&p->waiting) && give(c, p, m, NULL, 0))
+                return;
+        if (!list_is_empty(&p->waiters) || !has_room(p, m) || append(c, p, m, NULL, 0) < 0)
                 lose(c, p, m, WIRE_GAP_OVERFLOW);
 }
 
@@ -221,7 +231,6 @@ static void run_waiting(struct core *c, struct pool *p)
 
         while ((link = list_first(&p->waiting))) {
                 struct pool_entry *e = list_entry(link, struct pool_entry, link);
-                struct sub *m = choose(c, p, e->msg, e->not_to);
                 if (msg_is_too_old(c, e->msg)) {
                         lose(c, p, e->msg, WIRE_GAP_EXPIRED);
                         pool_free_entry(c, e);
@@ -232,9 +241,8 @@ static void run_waiting(struct core *c, struct pool *p)
                         pool_free_entry(c, e);
                         continue;
                 }
-                if (!m)
+                if (!give(c, p, e->msg, e->request, e->not_to))
                         return;
-                deliver(c, p, m, e->msg, e->request);
                 pool_free_entry(c, e);
         }
 }
@@ -248,7 +256,9 @@ void pool_run(struct core *c, struct pool *p)
         while ((link = list_first(&p->waiters))) {
                 struct pending *pending = list_entry(link, struct pending, link);
                 struct parked *parked = pending->owner;
-                int r = take_in(c, p, &parked->pub, parked->request, parked->publisher);
+                int r = 0;
+                if (has_anybody(p, not_to(&parked->pub, parked->publisher)))
+                        r = take_in(c, p, &parked->pub, parked->request, parked->publisher);
                 if (r == POOL_E_FULL)
                         break;
                 if (r < 0)

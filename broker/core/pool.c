@@ -306,5 +306,7 @@ bool pool_could_go_on(const struct core *c, const struct pool *p)
         const struct list *link = list_first(&p->waiting);
         const struct pool_entry *e = link ? list_entry(link, struct pool_entry, link) : NULL;
 
-        return e && choose(c, p, e->msg, e->not_to);
+        const struct sub *to = e ? choose(c, p, e->msg, e->not_to) : NULL;
+
+        return to && queue_is_low(c, to->session);
 }

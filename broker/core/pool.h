@@ -35,7 +35,8 @@ struct pool_entry {
 
 void pool_free_entry(struct core *c, struct pool_entry *e);
 
-/* pool_could_go_on: some member could take what waits. For core_check. */
+/* pool_could_go_on: the member that is next could take what waits, and has been asked: that is when
+ * its backlog has become low. For core_check. */
 bool pool_could_go_on(const struct core *c, const struct pool *p);
 
 #endif

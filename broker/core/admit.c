@@ -61,7 +61,7 @@ static void offer(struct core *c, struct flight *f, const struct target *t)
 
         if (bt_unlikely(t->pool)) {
                 int r = pool_offer(c, t->pool, f);
-                if (r == POOL_E_WAIT)
+                if (r == POOL_E_FULL)
                         wait_for(c, f, t);
                 else if (r < 0)
                         c->count.dropped += f->pub->n_frames;

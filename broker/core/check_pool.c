@@ -1,15 +1,14 @@
-/* Design note. Groups and windows, recounted: a part of core_check. */
+/* Design note. Groups and windows, recounted: a part of core_check. Each is visited once, by way of
+ * the member that is first in it. */
 #include "broker/core/pool.h"
 
 static const char *check_one(const struct core *c, const struct pool *p)
 {
         struct load sum = {.bytes = 0};
 
-        if (list_is_empty(&p->members))
-                return "a pool without members";
         list_for_each (link, &p->members) {
-                const struct sub *s = list_entry(link, struct sub, at_pool);
-                if (s->pool != p || !s->subset || !list_is_linked(&s->of_session))
+                const struct member *m = list_entry(link, struct member, at_pool);
+                if (m->pool != p || m->sub->member != m || !list_is_linked(&m->of_session))
                         return "a member of another pool";
         }
         list_for_each (link, &p->waiting) {
@@ -30,30 +29,57 @@ static const char *check_one(const struct core *c, const struct pool *p)
         return pool_could_go_on(c, p) ? "publications wait though a member could take them" : NULL;
 }
 
+/* The pool that this member is the first of, else NULL. */
+static const struct pool *first_of(const struct list *of_session)
+{
+        const struct member *m = list_entry(of_session, struct member, of_session);
+
+        return list_first(&m->pool->members) == &m->at_pool ? m->pool : NULL;
+}
+
 const char *check_pools(const struct core *c, size_t *timers)
 {
         uint64_t n = 0;
 
-        list_for_each (link, &c->all_pools) {
-                const struct pool *p = list_entry(link, struct pool, in_core);
-                const char *why = check_one(c, p);
-                if (why)
-                        return why;
-                n += p->load.messages;
-                *timers += p->stall.node.place > 0;
+        for (size_t i = 0; i < c->n_slots; i++) {
+                if (!c->slots[i])
+                        continue;
+                list_for_each (link, &c->slots[i]->pooled) {
+                        const struct pool *p = first_of(link);
+                        const char *why = p ? check_one(c, p) : NULL;
+                        if (why)
+                                return why;
+                        n += p ? p->load.messages : 0;
+                        *timers += p && p->stall.node.place > 0;
+                }
         }
         return n == c->count.pooled ? NULL : "count.pooled is not the sum of the pools";
 }
 
+static int gather(const struct pool *p, struct buf *all)
+{
+        int r = 0;
+
+        list_for_each (at, &p->waiting) {
+                const struct msg *m = list_entry(at, struct pool_entry, link)->msg;
+                if (r == 0 && m->fds)
+                        r = buf_push(all, &m, sizeof(m));
+        }
+        return r;
+}
+
 int check_pool_fds(const struct core *c, struct buf *all)
 {
-        list_for_each (link, &c->all_pools) {
-                const struct pool *p = list_entry(link, struct pool, in_core);
-                list_for_each (at, &p->waiting) {
-                        const struct msg *m = list_entry(at, struct pool_entry, link)->msg;
-                        if (m->fds && buf_push(all, &m, sizeof(m)) < 0)
-                                return -1;
+        int r = 0;
+
+        for (size_t i = 0; i < c->n_slots; i++) {
+                if (!c->slots[i])
+                        continue;
+                list_for_each (link, &c->slots[i]->pooled) {
+                        const struct pool *p = first_of(link);
+                        if (r == 0 && p)
+                                r = gather(p, all);
                 }
         }
-        return 0;
+        return r;
 }

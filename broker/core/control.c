@@ -69,16 +69,6 @@ void control_hello(struct core *c, struct session *s, const struct message *m)
         presence_opened(c, s);
 }
 
-static struct sub *find_sub(const struct core *c, const struct session *s, uint64_t number)
-{
-        map_for_each (link, &s->subs, hash_u64(c->config.seed, number)) {
-                struct sub *sub = container_of(link, struct sub, by_number);
-                if (sub->number == number)
-                        return sub;
-        }
-        return NULL;
-}
-
 /* Ids must go up; false if this one did not, and the session is ended. */
 static bool take_id(struct core *c, struct session *s, uint64_t id)
 {
@@ -90,17 +80,12 @@ static bool take_id(struct core *c, struct session *s, uint64_t id)
         return false;
 }
 
-static bool has_pool(const struct msg_sub *m)
-{
-        return m->group.data || (m->has_window && m->window);
-}
-
 /* The first option that this broker does not have yet; NULL if there is none. */
 static const char *missing_option(const struct msg_sub *m)
 {
         if (m->ack)
                 return "ack";
-        if (has_pool(m) && m->overflow != WIRE_OVERFLOW_BLOCK)
+        if (sub_takes_turns(m) && m->overflow != WIRE_OVERFLOW_BLOCK)
                 return "overflow with a group or a window";
         return NULL;
 }
@@ -135,83 +120,19 @@ static bool sub_is_refused(struct core *c, struct session *s, const struct msg_s
         return true;
 }
 
-/* Within what the broker allows; 0: all of it. */
-static uint64_t at_most(uint64_t wanted, uint64_t most)
-{
-        return wanted && wanted < most ? wanted : most;
-}
-
-/* Blocking holds up the publishers, which is a right. */
-static enum wire_overflow overflow_in_force(const struct session *s, enum wire_overflow wanted)
-{
-        bool may_block = s->rights & WIRE_RIGHT_BLOCK;
-
-        return wanted == WIRE_OVERFLOW_BLOCK && !may_block ? WIRE_OVERFLOW_DROP_OLDEST : wanted;
-}
-
-static int give_lane(const struct core *c, struct sub *sub, const struct msg_sub *m)
-{
-        const struct core_limits *limits = &c->config.limits;
-
-        if (has_pool(m) ||
-                (sub->overflow == WIRE_OVERFLOW_BLOCK && !m->queue_bytes && !m->queue_messages))
-                return 0;
-        sub->lane = lane_new(sub->overflow, at_most(m->queue_bytes, limits->queue_bytes),
-                at_most(m->queue_messages, limits->queue_messages));
-        return sub->lane ? 0 : -ENOMEM;
-}
-
-static void free_sub(struct core *c, struct sub *sub)
-{
-        pool_leave(c, sub);
-        lane_unref(sub->lane);
-        free(sub);
-}
-
-static int add_sub(struct core *c, struct session *s, const struct msg_sub *m, struct sub **ret_sub)
-{
-        struct sub *sub = calloc(1, sizeof(*sub));
-
-        if (!sub)
-                return -ENOMEM;
-        sub->overflow = overflow_in_force(s, m->overflow);
-        if (give_lane(c, sub, m) < 0) {
-                free_sub(c, sub);
-                return -ENOMEM;
-        }
-        sub->session = s;
-        sub->number = (uint32_t)m->sub;
-        sub->max_fds = (uint32_t)m->max_fds;
-        sub->observer = m->observer;
-        int r = map_add(&s->subs, &sub->by_number, hash_u64(c->config.seed, m->sub));
-        if (r == 0) {
-                r = index_add(c, sub, m->filter.data, m->filter.len);
-                if (r == 0 && has_pool(m) && (r = pool_join(c, sub, m)) < 0)
-                        index_remove(c, sub);
-                if (r < 0)
-                        map_remove(&s->subs, &sub->by_number);
-        }
-        if (r < 0)
-                free_sub(c, sub);
-        else
-                *ret_sub = sub;
-        return r;
-}
-
 static void control_sub(struct core *c, struct session *s, const struct msg_sub *m)
 {
         struct sub *sub = NULL;
 
         if (!take_id(c, s, m->id) || sub_is_refused(c, s, m))
                 return;
-        if (add_sub(c, s, m, &sub) < 0) {
+        if (sub_new(c, s, m, &sub) < 0) {
                 answer_err(c, s, m->id, WIRE_CODE_NO_MEMORY, "", "no memory to subscribe");
                 return;
         }
         s->last_sub = (uint32_t)m->sub;
-        answer_ok(c, s, m->id, overflow_in_force(s, m->overflow), 1);
-        if (sub->pool)
-                pool_run(c, sub->pool); /* somebody may have waited for this one */
+        answer_ok(c, s, m->id, sub->overflow, 1);
+        pool_joined(c, sub);
         if (!m->no_retained && !m->group.data && s->state == SESSION_OPEN)
                 retain_send(c, s, sub, m->filter);
 }
@@ -220,15 +141,13 @@ static void control_unsub(struct core *c, struct session *s, const struct msg_un
 {
         if (!take_id(c, s, m->id))
                 return;
-        struct sub *sub = find_sub(c, s, m->sub);
+        struct sub *sub = sub_find(c, s, m->sub);
         if (!sub) {
                 answer_err(
                         c, s, m->id, WIRE_CODE_NO_SUCH_SUB, "", "no subscription %" PRIu64, m->sub);
                 return;
         }
-        map_remove(&s->subs, &sub->by_number);
-        index_remove(c, sub);
-        free_sub(c, sub);
+        sub_free(c, sub);
         answer_ok(c, s, m->id, 0, 1);
 }
 
@@ -258,7 +177,7 @@ static void control_cancel(struct core *c, struct session *s, uint64_t id)
 
 static void control_credit(struct core *c, struct session *s, const struct msg_credit *m)
 {
-        struct sub *sub = find_sub(c, s, m->id);
+        struct sub *sub = sub_find(c, s, m->id);
 
         if (sub)
                 pool_credit(c, sub, m->amount);

@@ -17,7 +17,6 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         /* A reply that comes late, to a request of an earlier broker, must not find one here. */
         c->last_token = hash_u64(config->seed, 0) >> 2;
         list_init(&c->retained_order);
-        list_init(&c->all_pools);
         list_init(&c->dirty);
         list_init(&c->ghosts);
         list_init(&c->runnable);

@@ -112,7 +112,6 @@ int index_add(struct core *c, struct sub *sub, const void *filter, size_t len)
         list_push_back(place ? place : &at->subs, &sub->at_node);
         sub->node = at;
         c->generation++;
-        c->n_subs++;
         return 0;
 }
 
@@ -122,7 +121,6 @@ void index_remove(struct core *c, struct sub *sub)
         prune(c, sub->node);
         sub->node = NULL;
         c->generation++;
-        c->n_subs--;
 }
 
 struct walk {

@@ -20,6 +20,16 @@ bool subset_is_same(const struct subset *a, const struct subset *b); /* NULL: no
 void subset_unref(struct subset *s);
 struct subset *subset_of_one(uint32_t number); /* NULL without memory */
 
+/* sub.c. sub_takes_turns: it has a group, or a window. sub_new makes what SUB asks for, which was
+ * judged before, and puts it where publications find it. Returns 0 · -ENOMEM. */
+bool sub_takes_turns(const struct msg_sub *m);
+struct sub *sub_find(const struct core *c, const struct session *s, uint64_t number);
+BT_MUST int sub_new(
+        struct core *c, struct session *s, const struct msg_sub *m, struct sub **ret_sub);
+void sub_free(struct core *c, struct sub *sub);
+/* Within what the broker allows; 0: all of it. */
+uint64_t sub_at_most(uint64_t wanted, uint64_t most);
+
 /* index.c */
 /* index_add puts `sub` where its filter (valid) belongs. Returns 0 · -ENOMEM. */
 BT_MUST int index_add(struct core *c, struct sub *sub, const void *filter, size_t len);
@@ -154,13 +164,14 @@ void queue_make_gap(
         struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason);
 
 /* pool.c, pool_members.c (structures in pool.h). pool_join makes `sub`, which has a number and a
- * session, a member; pool_leave undoes it, and does nothing if it is none. pool_offer gives a
- * publication to a member, or lets it wait; pool_offer_once for a sender that cannot wait.
- * pool_waited_for: a publication waits for room there. pool_run goes on as windows allow,
- * pool_drained: as a session's backlog allows. Return 0 · POOL_E_WAIT it has to be parked ·
- * -ENOMEM. */
-enum { POOL_E_WAIT = 2 };
+ * session, a member; pool_joined lets what has waited for it go on, once it is told so; pool_leave
+ * undoes it. pool_offer gives a publication to a member, or lets it wait; pool_offer_once for a
+ * sender that cannot wait. pool_waited_for: a publication waits for room there. pool_run goes on as
+ * windows allow, pool_drained: as a session's backlog allows.
+ * Return 0 · POOL_E_FULL (it has to be parked) · -ENOMEM. */
+enum { POOL_E_FULL = 1 };
 BT_MUST int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m);
+void pool_joined(struct core *c, struct sub *sub);
 void pool_leave(struct core *c, struct sub *sub);
 void pool_charge(struct sub *sub, uint32_t n); /* it got, or lost, `n` that are not from here */
 BT_MUST int pool_offer(struct core *c, struct pool *p, struct flight *f);

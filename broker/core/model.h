@@ -70,6 +70,7 @@ struct lane {
 
 struct node;
 struct pool;
+struct member;
 
 struct sub {
         struct map_node by_number; /* session.subs */
@@ -81,10 +82,10 @@ struct sub {
         bool observer;
         enum wire_overflow overflow;
         struct lane *lane; /* NULL: blocks, and may use all of the backlog */
-        struct pool *pool; /* takes turns with others, or has a window; NULL: neither */
-        struct list at_pool, of_session; /* pool.members, session.pooled */
-        int64_t free; /* of its window; less than 0 after retained values, which do not wait */
-        struct subset *subset; /* of itself alone; with a pool */
+        /* One that takes turns with others, or has a window, is a member of a pool, and it is the
+         * pool that stands in the index: as a subscription of nobody. Else NULL. */
+        struct member *member;
+        struct pool *pool;
 };
 
 /* One token of the index of filters. */
@@ -203,7 +204,7 @@ struct session {
 
         struct map requests; /* own ones, by id */
         struct list held;    /* struct holder: requests of others that it may answer */
-        struct list pooled;  /* struct sub.of_session */
+        struct list pooled;  /* struct member.of_session */
 
         uint64_t published, delivered; /* messages */
         uint64_t discarded;            /* queued when it ended */
@@ -368,11 +369,10 @@ struct core {
         struct map routes;
         struct list route_order;
         uint64_t generation; /* of the subscriptions */
-        uint64_t n_fills;    /* routes that were filled */
         struct buf matches;  /* scratch of route_get */
 
-        struct map pools;      /* groups */
-        struct list all_pools; /* those of single subscriptions too */
+        struct map pools;     /* groups */
+        uint32_t last_anchor; /* number of the latest pool's place in the index */
         struct map retained;
         struct list retained_order;
         uint64_t retained_bytes;

@@ -17,14 +17,16 @@
 
 /* ---------------------------------------------------------------- members */
 
-static struct sub *member_of(struct list *link)
+static struct member *member_of(struct list *link)
 {
-        return list_entry(link, struct sub, at_pool);
+        return list_entry(link, struct member, at_pool);
 }
 
-static bool is_eligible(const struct sub *m, uint64_t not_to)
+static bool is_eligible(const struct member *m, uint64_t not_to)
 {
-        return m->session->state == SESSION_OPEN && m->session->number != not_to;
+        const struct session *s = m->sub->session;
+
+        return s->state == SESSION_OPEN && s->number != not_to;
 }
 
 static bool has_anybody(const struct pool *p, uint64_t not_to)
@@ -36,45 +38,51 @@ static bool has_anybody(const struct pool *p, uint64_t not_to)
         return false;
 }
 
+static bool can_take(const struct core *c, const struct member *to, const struct msg *m)
+{
+        const struct session *s = to->sub->session;
+
+        return to->free > 0 && list_is_empty(&s->waiters) && queue_has_room(c, s, m, NULL);
+}
+
 /* NULL: nobody can take it now. */
-static struct sub *choose(
+static struct member *choose(
         const struct core *c, const struct pool *p, const struct msg *m, uint64_t not_to)
 {
-        struct sub *best = NULL;
+        struct member *best = NULL;
 
         list_for_each (link, &p->members) {
-                struct sub *s = member_of(link);
-                if (s->free > 0 && is_eligible(s, not_to) && (!best || s->free > best->free) &&
-                        list_is_empty(&s->session->waiters) &&
-                        queue_has_room(c, s->session, m, NULL))
-                        best = s;
+                struct member *one = member_of(link);
+                if (is_eligible(one, not_to) && (!best || one->free > best->free) &&
+                        can_take(c, one, m))
+                        best = one;
         }
         return best;
 }
 
 void pool_charge(struct sub *sub, uint32_t n)
 {
-        if (sub->pool)
-                sub->free -= n;
+        if (sub->member)
+                sub->member->free -= n;
 }
 
 /* false: it has no memory for it, and ends. */
 static bool deliver(
-        struct core *c, struct pool *p, struct sub *to, struct msg *m, struct request *r)
+        struct core *c, struct pool *p, struct member *to, struct msg *m, struct request *r)
 {
+        struct session *s = to->sub->session;
         struct target t = {
-                .session = to->session,
+                .session = s,
                 .subset = to->subset,
-                .max_fds = to->max_fds,
+                .max_fds = to->sub->max_fds,
                 .counts = true,
         };
 
-        if (queue_push(c, to->session, m, &t) < 0 ||
-                (r && request_add_holder(c, r, to->session) < 0)) {
-                session_end(c, to->session, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+        if (queue_push(c, s, m, &t) < 0 || (r && request_add_holder(c, r, s) < 0)) {
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
                 return false;
         }
-        pool_charge(to, 1);
+        to->free--;
         list_remove(&to->at_pool);
         list_push_back(&p->members, &to->at_pool);
         return true;
@@ -83,7 +91,7 @@ static bool deliver(
 /* false: nobody can take it now. */
 static bool give(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to)
 {
-        struct sub *to;
+        struct member *to;
 
         while ((to = choose(c, p, m, not_to))) {
                 if (deliver(c, p, to, m, r))
@@ -160,8 +168,7 @@ static uint64_t not_to(const struct pub *pub, const struct session *publisher)
                        : 0;
 }
 
-/* Returns 0 · -ENOMEM · POOL_E_FULL. */
-enum { POOL_E_FULL = 1 };
+/* Returns 0 · POOL_E_FULL · -ENOMEM. */
 static int take_in(struct core *c, struct pool *p, struct pub *pub, struct request *r,
         const struct session *publisher)
 {
@@ -184,26 +191,26 @@ int pool_offer(struct core *c, struct pool *p, struct flight *f)
         if (!has_anybody(p, not_to(pub, f->publisher)))
                 return 0;
         if (!list_is_empty(&p->waiters))
-                return POOL_E_WAIT;
-        int r = take_in(c, p, pub, f->request, f->publisher);
-        return r == POOL_E_FULL ? POOL_E_WAIT : r;
+                return POOL_E_FULL;
+        return take_in(c, p, pub, f->request, f->publisher);
 }
 
 /* Of a group nobody in particular loses it. */
 static void lose(struct core *c, struct pool *p, const struct msg *m, enum wire_gap_reason reason)
 {
-        struct list *only = p->is_group ? NULL : list_first(&p->members);
+        struct list *only = p->name_len ? NULL : list_first(&p->members);
 
         if (!only) {
                 c->count.dropped += m->n_frames;
                 return;
         }
-        struct sub *sub = member_of(only);
-        if (sub->session->state != SESSION_OPEN)
+        struct member *member = member_of(only);
+        struct session *s = member->sub->session;
+        if (s->state != SESSION_OPEN)
                 return;
-        if (queue_lose(c, sub->session, sub->subset, reason, m->n_frames) < 0)
-                session_end(c, sub->session, WIRE_CODE_NO_MEMORY, "no memory for your queue");
-        pool_charge(sub, m->n_frames);
+        if (queue_lose(c, s, member->subset, reason, m->n_frames) < 0)
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+        member->free -= m->n_frames;
 }
 
 void pool_offer_once(struct core *c, struct pool *p, struct msg *m)
@@ -273,19 +280,21 @@ void pool_run(struct core *c, struct pool *p)
 void pool_drained(struct core *c, struct session *s)
 {
         list_for_each (link, &s->pooled)
-                pool_run(c, list_entry(link, struct sub, of_session)->pool);
+                pool_run(c, list_entry(link, struct member, of_session)->pool);
 }
 
 void pool_credit(struct core *c, struct sub *sub, uint64_t amount)
 {
-        if (!sub->pool)
+        struct member *m = sub->member;
+
+        if (!m)
                 return;
         /* More than it was given is no harm to anybody else. */
-        if (amount > (uint64_t)(POOL_WINDOW_MAX - sub->free))
-                sub->free = POOL_WINDOW_MAX;
+        if (amount > (uint64_t)(POOL_WINDOW_MAX - m->free))
+                m->free = POOL_WINDOW_MAX;
         else
-                sub->free += (int64_t)amount;
-        pool_run(c, sub->pool);
+                m->free += (int64_t)amount;
+        pool_run(c, m->pool);
 }
 
 void pool_stalled(struct core *c, struct timer *t)
@@ -293,9 +302,9 @@ void pool_stalled(struct core *c, struct timer *t)
         struct pool *p = container_of(t, struct pool, stall);
 
         list_for_each (link, &p->members) {
-                struct sub *s = member_of(link);
-                if (s->free <= 0)
-                        session_end(c, s->session, WIRE_CODE_STALLED,
+                const struct member *m = member_of(link);
+                if (m->free <= 0)
+                        session_end(c, m->sub->session, WIRE_CODE_STALLED,
                                 "your window was used up for too long (limit stall_ms)");
         }
         watch(c, p);
@@ -306,7 +315,7 @@ bool pool_could_go_on(const struct core *c, const struct pool *p)
         const struct list *link = list_first(&p->waiting);
         const struct pool_entry *e = link ? list_entry(link, struct pool_entry, link) : NULL;
 
-        const struct sub *to = e ? choose(c, p, e->msg, e->not_to) : NULL;
+        const struct member *to = e ? choose(c, p, e->msg, e->not_to) : NULL;
 
-        return to && queue_is_low(c, to->session);
+        return to && queue_is_low(c, to->sub->session);
 }

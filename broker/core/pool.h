@@ -9,18 +9,25 @@
 enum { POOL_WINDOW_MAX = INT32_MAX };
 
 struct pool {
-        struct map_node by_name; /* core.pools, if it is a group */
-        struct list in_core;     /* core.all_pools */
-        bool is_group;
-        uint64_t filled_in;  /* core.n_fills of the last route that got it */
-        struct list members; /* struct sub: who has waited longest for a turn first */
-        struct list waiting; /* struct pool_entry: publications, for a free window */
-        struct list waiters; /* struct pending: others that wait for room among those */
-        struct load load;    /* of `waiting` */
+        struct map_node by_name; /* core.pools, if it is a group: if it has a name */
+        struct sub anchor;       /* its place in the index */
+        struct list members;     /* struct member: who has waited longest for a turn first */
+        struct list waiting;     /* struct pool_entry: publications, for a free window */
+        struct list waiters;     /* struct pending: others that wait for room among those */
+        struct load load;        /* of `waiting` */
         uint64_t most_bytes, most_messages;
         struct timer stall;
         size_t name_len, filter_len;
         uint8_t text[]; /* the group's name, then its filter */
+};
+
+/* A subscription that takes turns. */
+struct member {
+        struct sub *sub;
+        struct pool *pool;
+        struct list at_pool, of_session; /* pool.members, session.pooled */
+        int64_t free; /* of its window; less than 0 after retained values, which do not wait */
+        struct subset *subset; /* of itself alone */
 };
 
 /* A publication that waits until some member has a free window. */

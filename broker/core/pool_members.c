@@ -23,6 +23,20 @@ static struct pool *find(const struct core *c, struct slice name, struct slice f
         return NULL;
 }
 
+/* Where publications and members find it. */
+static int place(struct core *c, struct pool *p, const struct msg_sub *m)
+{
+        p->anchor.pool = p;
+        p->anchor.number = ++c->last_anchor;
+        int r = index_add(c, &p->anchor, m->filter.data, m->filter.len);
+        if (r < 0 || !p->name_len)
+                return r;
+        r = map_add(&c->pools, &p->by_name, hash_of(c, m->group, m->filter));
+        if (r < 0)
+                index_remove(c, &p->anchor);
+        return r;
+}
+
 static struct pool *make(struct core *c, const struct msg_sub *m)
 {
         const struct core_limits *limits = &c->config.limits;
@@ -34,22 +48,14 @@ static struct pool *make(struct core *c, const struct msg_sub *m)
         list_init(&p->waiting);
         list_init(&p->waiters);
         p->stall.kind = TIMER_POOL;
-        p->is_group = m->group.data != NULL;
-        p->most_bytes = limits->queue_bytes;
-        p->most_messages = limits->queue_messages;
-        if (m->queue_bytes && m->queue_bytes < p->most_bytes)
-                p->most_bytes = m->queue_bytes;
-        if (m->queue_messages && m->queue_messages < p->most_messages)
-                p->most_messages = m->queue_messages;
-        list_push_back(&c->all_pools, &p->in_core);
-        if (!p->is_group)
-                return p;
-        p->name_len = m->group.len;
+        p->most_bytes = sub_at_most(m->queue_bytes, limits->queue_bytes);
+        p->most_messages = sub_at_most(m->queue_messages, limits->queue_messages);
+        p->name_len = m->group.len; /* 0: for one, and nobody looks for it */
         p->filter_len = m->filter.len;
-        memcpy(p->text, m->group.data, m->group.len);
+        if (m->group.len)
+                memcpy(p->text, m->group.data, m->group.len);
         memcpy(p->text + m->group.len, m->filter.data, m->filter.len);
-        if (map_add(&c->pools, &p->by_name, hash_of(c, m->group, m->filter)) < 0) {
-                list_remove(&p->in_core);
+        if (place(c, p, m) < 0) {
                 free(p);
                 return NULL;
         }
@@ -71,9 +77,9 @@ static void free_deserted(struct core *c, struct pool *p)
         while ((link = list_first(&p->waiters)))
                 park_resolve(c, list_entry(link, struct pending, link));
         heap_remove(&c->timers, &p->stall.node);
-        if (p->is_group)
+        index_remove(c, &p->anchor);
+        if (p->name_len)
                 map_remove(&c->pools, &p->by_name);
-        list_remove(&p->in_core);
         free(p);
 }
 
@@ -87,28 +93,43 @@ static int64_t window_of(const struct msg_sub *m)
 
 int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m)
 {
-        bool is_group = m->group.data != NULL;
-        struct pool *p = is_group ? find(c, m->group, m->filter) : NULL;
+        struct member *member = calloc(1, sizeof(*member));
 
-        if (!(sub->subset = subset_of_one(sub->number)) || (!p && !(p = make(c, m))))
+        if (!member)
                 return -ENOMEM;
-        sub->pool = p;
-        sub->free = window_of(m);
+        *member = (struct member){.sub = sub, .free = window_of(m)};
+        if ((member->subset = subset_of_one(sub->number))) {
+                member->pool = m->group.data ? find(c, m->group, m->filter) : NULL;
+                if (!member->pool)
+                        member->pool = make(c, m);
+        }
+        if (!member->pool) {
+                subset_unref(member->subset);
+                free(member);
+                return -ENOMEM;
+        }
+        sub->member = member;
         /* First in line: it has nothing to do yet. */
-        list_push_front(&p->members, &sub->at_pool);
-        list_push_back(&sub->session->pooled, &sub->of_session);
+        list_push_front(&member->pool->members, &member->at_pool);
+        list_push_back(&sub->session->pooled, &member->of_session);
         return 0;
+}
+
+void pool_joined(struct core *c, struct sub *sub)
+{
+        if (sub->member)
+                pool_run(c, sub->member->pool);
 }
 
 void pool_leave(struct core *c, struct sub *sub)
 {
-        struct pool *p = take_ptr(sub->pool);
+        struct member *member = take_ptr(sub->member);
+        struct pool *p = member->pool;
 
-        subset_unref(take_ptr(sub->subset));
-        if (!p)
-                return;
-        list_remove(&sub->at_pool);
-        list_remove(&sub->of_session);
+        list_remove(&member->at_pool);
+        list_remove(&member->of_session);
+        subset_unref(member->subset);
+        free(member);
         if (list_is_empty(&p->members))
                 free_deserted(c, p);
         else

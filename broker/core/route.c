@@ -6,19 +6,25 @@
  *
  * Receivers are in the order of their session numbers, each with its subscription numbers
  * ascending: the same state always gives the same order. */
-#include "broker/core/pool.h"
+#include "broker/core/internal.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Pools are of nobody, and come first. */
+static uint64_t session_of(const struct sub *s)
+{
+        return s->session ? s->session->number : 0;
+}
+
 static int by_session_and_number(const void *a, const void *b)
 {
         const struct sub *x = *(struct sub *const *)a, *y = *(struct sub *const *)b;
 
         if (x->session != y->session)
-                return x->session->number < y->session->number ? -1 : 1;
+                return session_of(x) < session_of(y) ? -1 : 1;
         return x->number < y->number ? -1 : x->number > y->number;
 }
 
@@ -93,24 +99,16 @@ static int add_session(struct route *route, struct sub *const *subs, size_t n)
         return 0;
 }
 
-/* Pools are targets of their own, each once. Returns how many other subs are left, in order. */
-static size_t take_pools(struct core *c, struct route *route, struct sub **subs, size_t n)
+/* Pools are targets of their own. Returns how many there are: they come first. */
+static size_t add_pools(struct route *route, struct sub *const *subs, size_t n)
 {
-        uint64_t fill = ++c->n_fills;
-        size_t n_left = 0;
+        size_t i = 0;
 
-        for (size_t i = 0; i < n; i++) {
-                struct pool *pool = subs[i]->pool;
-                if (!pool) {
-                        subs[n_left++] = subs[i];
-                } else if (pool->filled_in != fill) {
-                        pool->filled_in = fill;
-                        route->targets[route->n_targets++] =
-                                (struct target){.pool = pool, .counts = true};
-                }
-        }
-        route->is_split |= n_left != n;
-        return n_left;
+        for (; i < n && subs[i]->pool; i++)
+                route->targets[route->n_targets++] =
+                        (struct target){.pool = subs[i]->pool, .counts = true};
+        route->is_split |= i > 0;
+        return i;
 }
 
 static int fill(struct core *c, struct route *route)
@@ -128,8 +126,7 @@ static int fill(struct core *c, struct route *route)
         route->targets = malloc(n * sizeof(*route->targets));
         if (!route->targets)
                 return -ENOMEM;
-        n = take_pools(c, route, subs, n);
-        for (size_t from = 0, to; from < n; from = to) {
+        for (size_t from = add_pools(route, subs, n), to; from < n; from = to) {
                 for (to = from + 1; to < n && subs[to]->session == subs[from]->session; to++)
                         ;
                 r = add_session(route, subs + from, to - from);

@@ -134,14 +134,8 @@ int core_open(
 
 static void drop_subs(struct core *c, struct session *s)
 {
-        for (struct map_node *n; (n = map_any(&s->subs));) {
-                struct sub *sub = container_of(n, struct sub, by_number);
-                map_remove(&s->subs, n);
-                index_remove(c, sub);
-                pool_leave(c, sub);
-                lane_unref(sub->lane);
-                free(sub);
-        }
+        for (struct map_node *n; (n = map_any(&s->subs));)
+                sub_free(c, container_of(n, struct sub, by_number));
 }
 
 /* It will not receive anything any more. */

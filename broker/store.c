@@ -4,6 +4,9 @@
 
 #include "proto/base/memfile.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 static int append(void *arg, int *fd, const void *data, size_t len)
 {
         (void)arg;
@@ -29,7 +32,15 @@ static void drop(void *arg, int fd)
                 fdset_unref(set);
 }
 
+static int copy(void *arg, int fd)
+{
+        (void)arg;
+        int fresh = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+        return fresh < 0 ? -errno : fresh;
+}
+
 struct core_store store_of(struct graveyard *yard)
 {
-        return (struct core_store){append, seal, drop, yard};
+        return (struct core_store){append, seal, drop, copy, yard};
 }

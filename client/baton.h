@@ -230,10 +230,11 @@ struct baton_subscription {
         const char *group;                    /* share the work with the other members */
         uint32_t window;         /* messages under way to this client; 0: none, groups 16 */
         bool ack;                /* group: acknowledge each, when the callback has returned */
-        uint32_t ack_ms;         /* group: unacknowledged for so long goes to another member */
-        uint32_t max_deliveries; /* group: then to `$sys.dead` */
+        uint32_t ack_ms;         /* ack: unacknowledged for so long goes to another; 0: 30,000 */
+        uint32_t max_deliveries; /* ack: then to `$sys.dead`; 0: 5 */
         bool no_retained;        /* not the last values from before */
-        bool hold; /* messages count until baton_release, not until the callback ends */
+        bool hold; /* messages count until baton_release, or with `ack` until baton_ack or
+                    * baton_nack, not until the callback ends */
         const void *reserved[4];
 };
 
@@ -265,6 +266,20 @@ BATON_API BATON_MUST int baton_unsubscribe(baton *b, uint32_t sub);
  * nothing is held any more: what came before is not to be released.
  * Returns 0 · -ENOENT (no such subscription, or nothing is held). */
 BATON_API BATON_MUST int baton_release(baton *b, uint32_t sub);
+
+/* A group with `ack` keeps each message until a member has acknowledged it: what a member has not
+ * when it ends, or refuses, or does not answer within ack_ms, is delivered to another
+ * (baton_message.redelivered counts), at most max_deliveries times. So a message may be worked on
+ * twice, but is not lost with a worker.
+ *
+ * baton_ack says that the message with this receipt (baton_message.receipt) is done; baton_nack
+ * that it is not, and that another member, or this one, shall have it, in `delay_ms` (up to a day).
+ * The return of the callback acknowledges; a callback that calls baton_nack refuses instead. With
+ * `hold` nothing is acknowledged by itself, and they are called later, in any order.
+ * Neither waits. Returns 0 · -ENOENT (no receipt, or of an earlier connection: the message has
+ * gone to another member) · -ENOTCONN · -ENOMEM. */
+BATON_API BATON_MUST int baton_ack(baton *b, uint64_t receipt);
+BATON_API BATON_MUST int baton_nack(baton *b, uint64_t receipt, uint32_t delay_ms);
 
 /* ---------------------------------------------------------------- requests */
 

@@ -71,6 +71,7 @@ struct baton_message {
         uint64_t seq;          /* number of this delivery in this session */
         uint64_t age_ms;       /* time in the broker, for retained messages and those with a ttl */
         uint64_t token;        /* of a request: the right to reply, see baton_reply */
+        uint64_t receipt;      /* with `ack`: for baton_ack and baton_nack; else 0 */
         uint32_t subscription; /* which one matched; 0 for a reply */
         uint32_t redelivered;  /* times delivered before */
         uint32_t n_headers;    /* walk them with baton_header_at */

@@ -43,6 +43,7 @@ struct in {
         size_t topic_len;
         bool is_same_topic; /* the latest publication had that of the one before: a hint */
         uint64_t ack_first, ack_last; /* acknowledgements to send; 0: none */
+        uint64_t answered;            /* what the application has answered itself, last */
 };
 
 /* in_run dispatches what there is, up to a fair share. Only the outermost call may. Returns the

@@ -40,6 +40,9 @@ void subs_begin(struct baton *b, uint64_t id);
 void subs_delivered(struct baton *b, uint64_t id, uint64_t seq);
 void subs_lost(struct baton *b, uint64_t id, uint64_t n);
 
+/* subs_receipt names a delivery of this connection. */
+uint64_t subs_receipt(const struct baton *b, uint64_t seq);
+
 /* subs_missed: what came cannot be dispatched. Another member of the group may have it. */
 void subs_missed(struct baton *b, uint64_t id, uint64_t seq, bool gap_follows);
 

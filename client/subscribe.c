@@ -74,10 +74,12 @@ static int check(struct baton *b, const char *filter, const struct baton_subscri
         if ((unsigned)o->overflow >= WIRE_OVERFLOW_N_)
                 return handle_fail(
                         b, -EINVAL, "overflow %u: no such policy", (unsigned)o->overflow);
-        if ((o->ack || o->ack_ms || o->max_deliveries) && !o->group)
-                return handle_fail(b, -EINVAL, "ack, ack_ms and max_deliveries are for groups");
-        if (o->hold && (o->ack || (!o->group && !o->window)))
-                return handle_fail(b, -EINVAL, "hold is for a group or a window, without ack");
+        if (o->ack && !o->group)
+                return handle_fail(b, -EINVAL, "ack is for a group");
+        if (!o->ack && (o->ack_ms || o->max_deliveries))
+                return handle_fail(b, -EINVAL, "ack_ms and max_deliveries are for ack");
+        if (o->hold && !o->group && !o->window)
+                return handle_fail(b, -EINVAL, "hold is for a group or a window");
         return 0;
 }
 

@@ -72,6 +72,7 @@ HOT void call_sub(struct baton *b, struct view *v, uint32_t id)
                 return;
         bool counted = s->window || s->ack;
         m->subscription = id;
+        m->receipt = bt_unlikely(s->ack) ? subs_receipt(b, m->seq) : 0;
         if (counted)
                 subs_begin(b, id);
         call(b, s->fn, m, s->arg);

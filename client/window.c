@@ -3,7 +3,9 @@
  * The broker lets a subscription with a window run as far ahead as the window; half of it at a time
  * is given back after the callbacks, so a slow one is not flooded and a fast one never waits. With
  * `hold` the application gives back, each at once: it is work that took its time. A group
- * subscription with `ack` gives back by acknowledging: when its callback has returned.
+ * subscription with `ack` gives back by acknowledging: when its callback has returned, for a packet
+ * together; with `hold` when the application says so. A receipt is the number of a delivery and the
+ * connection that it came over, for numbers begin anew with each.
  *
  * What was lost on the way has taken a place too, and gives it back: when the broker's gap is told,
  * or at once if it was lost here. */
@@ -55,7 +57,7 @@ void subs_begin(struct baton *b, uint64_t id)
 {
         struct sub *s = subs_find(b, id);
 
-        if (s && s->options.hold)
+        if (s && s->options.hold && !s->ack)
                 s->n_held++;
 }
 
@@ -65,9 +67,10 @@ void subs_delivered(struct baton *b, uint64_t id, uint64_t seq)
 
         if (!s || !b->link)
                 return;
-        if (s->ack)
-                acknowledge(b, seq);
-        else if (!s->options.hold)
+        if (s->ack) {
+                if (!s->options.hold && seq != b->in.answered)
+                        acknowledge(b, seq);
+        } else if (!s->options.hold)
                 give_back(b, s, 1, (s->window + 1) / 2);
 }
 
@@ -91,12 +94,53 @@ void subs_missed(struct baton *b, uint64_t id, uint64_t seq, bool gap_follows)
         (void)r;
 }
 
+enum { RECEIPT_SEQ_BITS = 48 };
+
+static const uint64_t SEQ_MASK = (UINT64_C(1) << RECEIPT_SEQ_BITS) - 1;
+
+uint64_t subs_receipt(const struct baton *b, uint64_t seq)
+{
+        return (uint64_t)(b->epoch & UINT16_MAX) << RECEIPT_SEQ_BITS | (seq & SEQ_MASK);
+}
+
+/* ACK or NACK. */
+static int answer(struct baton *b, uint64_t receipt, struct message *m)
+{
+        uint64_t seq = receipt & SEQ_MASK;
+
+        if (!b->link)
+                return handle_fail(b, -ENOTCONN, "not connected");
+        if (!seq || receipt != subs_receipt(b, seq))
+                return handle_fail(b, -ENOENT, "no receipt of this connection");
+        m->ack.first = m->ack.last = seq;
+        b->in.answered = seq;
+        return out_control(b, m);
+}
+
+int baton_ack(baton *b, uint64_t receipt)
+{
+        struct message m = {.type = WIRE_ACK};
+
+        out_hold(b);
+        return out_part(b, answer(b, receipt, &m));
+}
+
+int baton_nack(baton *b, uint64_t receipt, uint32_t delay_ms)
+{
+        struct message m = {.type = WIRE_NACK, .ack.delay_ms = delay_ms};
+
+        out_hold(b);
+        return out_part(b, answer(b, receipt, &m));
+}
+
 static int release(struct baton *b, uint32_t sub)
 {
         struct sub *s = subs_find(b, sub);
 
         if (!s)
                 return handle_fail(b, -ENOENT, "no subscription has the number %u", sub);
+        if (s->ack)
+                return handle_fail(b, -EINVAL, "subscription %u acknowledges: baton_ack", sub);
         if (!s->n_held)
                 return handle_fail(b, -ENOENT, "subscription %u: nothing is held", sub);
         s->n_held--;

@@ -98,7 +98,7 @@ TEST(hold_is_for_what_has_a_window)
 {
         static const struct baton_subscription wrong[] = {
                 {.hold = true},
-                {.hold = true, .group = "g", .ack = true},
+                {.hold = true, .queue_messages = 1},
         };
         struct notes notes = {.len = 0};
         struct fake f;
@@ -134,5 +134,91 @@ TEST(an_acknowledged_group_is_acknowledged_in_ranges_after_the_callback)
         CHECK_EQ(m.ack.first, 9);
         CHECK_EQ(m.ack.last, 9);
         CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
+        fake_close(&f);
+}
+
+/* What a callback does with the receipts it gets. */
+struct worker {
+        int (*say)(baton *b, uint64_t receipt); /* NULL: nothing */
+        uint64_t receipts[8];
+        int n, result;
+};
+
+static void work(baton *b, const struct baton_message *m, void *arg)
+{
+        struct worker *w = arg;
+
+        w->receipts[w->n++] = m->receipt;
+        w->result = w->say ? w->say(b, m->receipt) : 0;
+}
+
+static int refuse(baton *b, uint64_t receipt)
+{
+        return baton_nack(b, receipt, 250);
+}
+
+static void deliver(struct fake *f, uint64_t seq, unsigned n)
+{
+        fake_say(f, fake_delivery(seq, 1));
+        while (n--)
+                fake_say(f, fake_pub("a", "x"));
+        fake_send(f);
+        CHECK(baton_process(f->b) > 0);
+}
+
+TEST(a_callback_may_refuse_and_then_nothing_is_acknowledged)
+{
+        struct baton_subscription o = {.group = "g", .ack = true};
+        struct worker w = {.say = refuse};
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, work, NULL, &w, NULL), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        deliver(&f, 5, 1);
+        CHECK_EQ(w.result, 0);
+        struct message m = fake_expect(&f, WIRE_NACK);
+        CHECK_EQ(m.ack.first, 5);
+        CHECK_EQ(m.ack.last, 5);
+        CHECK_EQ(m.ack.delay_ms, 250);
+        CHECK_EQ(fake_skip(&f, WIRE_ACK), 0);
+        fake_close(&f);
+}
+
+TEST(with_hold_the_application_acknowledges_later_in_any_order)
+{
+        struct baton_subscription o = {.group = "g", .ack = true, .hold = true};
+        struct worker w = {.n = 0};
+        uint32_t sub;
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, work, NULL, &w, &sub), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        deliver(&f, 5, 3);
+        CHECK_EQ(fake_skip(&f, WIRE_CREDIT), 0);
+        CHECK_EQ(baton_release(f.b, sub), -EINVAL);
+        CHECK_EQ(baton_ack(f.b, w.receipts[2]), 0);
+        CHECK_EQ(baton_nack(f.b, w.receipts[0], 0), 0);
+        CHECK_EQ(fake_expect(&f, WIRE_ACK).ack.first, 7);
+        CHECK_EQ(fake_expect(&f, WIRE_NACK).ack.first, 5);
+        CHECK_EQ(baton_ack(f.b, 0), -ENOENT);
+        CHECK_EQ(baton_ack(f.b, 6), -ENOENT); /* a number is no receipt */
+        fake_close(&f);
+}
+
+TEST(a_receipt_is_good_for_its_connection_alone)
+{
+        struct baton_subscription o = {.group = "g", .ack = true, .hold = true};
+        struct worker w = {.n = 0};
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, work, NULL, &w, NULL), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        deliver(&f, 5, 1);
+        f.b->epoch++; /* as each connection does */
+        CHECK_EQ(baton_ack(f.b, w.receipts[0]), -ENOENT);
+        CHECK_EQ(fake_skip(&f, WIRE_ACK), 0);
         fake_close(&f);
 }

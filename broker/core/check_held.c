@@ -4,24 +4,27 @@
 
 #include <stdlib.h>
 
+int check_note_fds(struct buf *all, const struct msg *m)
+{
+        const struct msg *has = m && m->original ? m->original : m;
+
+        return has && has->fds ? buf_push(all, &has, sizeof(has)) : 0;
+}
+
 /* Pointers to them. */
 static int gather(struct buf *all, const struct session *s)
 {
         int r = 0;
 
         list_for_each (link, &s->queue) {
-                const struct msg *m = list_entry(link, struct entry, link)->msg;
-                if (r == 0 && m && m->fds)
-                        r = buf_push(all, &m, sizeof(m));
+                if (r == 0)
+                        r = check_note_fds(all, list_entry(link, struct entry, link)->msg);
         }
         list_for_each (link, &s->parked) {
-                const struct msg *m = list_entry(link, struct parked, link)->pub.msg;
-                if (r == 0 && m && m->fds)
-                        r = buf_push(all, &m, sizeof(m));
+                if (r == 0)
+                        r = check_note_fds(all, list_entry(link, struct parked, link)->pub.msg);
         }
-        if (r == 0 && s->will.msg && s->will.msg->fds)
-                r = buf_push(all, &s->will.msg, sizeof(s->will.msg));
-        return r;
+        return r < 0 ? r : check_note_fds(all, s->will.msg);
 }
 
 static int by_address(const void *a, const void *b)
@@ -65,9 +68,8 @@ const char *check_held_fds(const struct core *c)
                         r = gather(&all, list_entry(link, struct session, ghost));
         }
         list_for_each (link, &c->retained_order) {
-                const struct msg *m = list_entry(link, struct retained, in_order)->msg;
-                if (r == 0 && m->fds)
-                        r = buf_push(&all, &m, sizeof(m));
+                if (r == 0)
+                        r = check_note_fds(&all, list_entry(link, struct retained, in_order)->msg);
         }
         if (r == 0)
                 r = check_pool_fds(c, &all);
@@ -121,7 +123,7 @@ const char *check_lanes(const struct session *s)
         list_for_each (link, &s->queue) {
                 const struct entry *e = list_entry(link, struct entry, link);
                 const struct lane_entry *le = container_of(e, const struct lane_entry, entry);
-                if (!e->has_lane || !le->lane)
+                if (e->kind != ENTRY_LANE || !le->lane)
                         continue;
                 const char *why = check_lane(le->lane);
                 if (why)

@@ -83,8 +83,8 @@ static bool take_id(struct core *c, struct session *s, uint64_t id)
 /* The first option that this broker does not have yet; NULL if there is none. */
 static const char *missing_option(const struct msg_sub *m)
 {
-        if (m->ack)
-                return "ack";
+        if (m->ack && !m->group.data)
+                return "ack without a group";
         if (sub_takes_turns(m) && m->overflow != WIRE_OVERFLOW_BLOCK)
                 return "overflow with a group or a window";
         return NULL;
@@ -113,6 +113,9 @@ static bool sub_is_refused(struct core *c, struct session *s, const struct msg_s
         else if (s->subs.n >= c->config.limits.subscriptions)
                 answer_err(c, s, m->id, WIRE_CODE_LIMIT, "subscriptions",
                         "too many subscriptions (limit subscriptions)");
+        else if (pool_differs(c, m))
+                answer_err(c, s, m->id, WIRE_CODE_DUPLICATE, "",
+                        "the group is there, and its ack, ack_ms or max_deliveries are others");
         else if (option)
                 answer_err(c, s, m->id, WIRE_CODE_UNSUPPORTED, "", "this broker has no %s", option);
         else
@@ -212,10 +215,12 @@ void control_input(struct core *c, struct session *s, const struct message *m)
                 else
                         session_end(c, s, WIRE_CODE_PROTOCOL, "no such credit");
                 break;
-        case WIRE_PONG:
         case WIRE_ACK:
         case WIRE_NACK:
-                break; /* about something that is over: nothing here grants a window or waits */
+                pool_answer(c, s, &m->ack, m->type == WIRE_NACK);
+                break;
+        case WIRE_PONG:
+                break; /* nothing here waits for one */
         default:
                 session_end(c, s, WIRE_CODE_PROTOCOL, "a frame that only the broker sends");
         }

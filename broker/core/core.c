@@ -50,12 +50,12 @@ struct core *core_free(struct core *c)
         }
         while (!list_is_empty(&c->ghosts))
                 session_free(c, list_entry(list_first(&c->ghosts), struct session, ghost));
+        pools_deinit(c);
         free_spare(c);
         routes_deinit(c);
         retain_deinit(c);
         free(c->departed);
         map_deinit(&c->nodes);
-        map_deinit(&c->pools);
         map_deinit(&c->requests);
         heap_deinit(&c->timers);
         free(c->slots);
@@ -128,7 +128,10 @@ static void fire(struct core *c, struct timer *t)
                         "no reply in time");
                 break;
         case TIMER_POOL:
-                pool_stalled(c, t);
+                pool_timer(c, t);
+                break;
+        case TIMER_POOL_ENTRY:
+                pool_time(c, t);
                 break;
         case TIMER_FLIGHT:
                 flight_tick(c);

@@ -8,6 +8,7 @@
 #include "tests/harness/test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,13 @@ static void store_drop(void *arg, int fd)
         close(fd);
 }
 
+static int store_copy(void *arg, int fd)
+{
+        struct fake *f = arg;
+
+        return f->append_fails ? -EMFILE : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static void set_limits(struct core_limits *limits, const char *text)
 {
         char name[32];
@@ -87,7 +95,7 @@ void fake_init_with(struct fake *f, const char *limits)
 
         *f = fresh;
         f->config.yard = &f->yard;
-        f->config.store = (struct core_store){store_append, store_seal, store_drop, f};
+        f->config.store = (struct core_store){store_append, store_seal, store_drop, store_copy, f};
         core_limits_default(&f->config.limits);
         set_limits(&f->config.limits, limits);
         CHECK_EQ(core_new(&f->config, f->now_ns, &f->core), 0);

@@ -158,6 +158,17 @@ void fake_give_back(struct client *c, uint32_t sub, uint64_t amount);
 size_t fake_count(struct client *c);
 void fake_reply(struct client *c, uint64_t token, uint64_t flags, uint64_t id, const char *payload);
 
+/* Members of groups with `ack` (fake_ack.c). Zero: the protocol's. fake_member checks the OK. */
+struct fake_ack {
+        uint64_t window, ack_ms, max_deliveries, max_fds, queue_messages;
+};
+void say_member(struct client *c, uint32_t sub, const char *filter, const char *group,
+        const struct fake_ack *options);
+void fake_member(struct client *c, uint32_t sub, const char *filter, const char *group,
+        const struct fake_ack *options);
+void fake_acknowledge(struct client *c, uint64_t first, uint64_t last);
+void fake_refuse(struct client *c, uint64_t first, uint64_t last, uint64_t delay_ms);
+
 /* A payload that can be told from others: fake_pattern writes its bytes from `at` on. */
 void fake_pattern(uint64_t seed, uint64_t at, uint8_t *to, size_t n);
 
@@ -202,6 +213,9 @@ struct got *fake_expect_err(
 struct got *fake_expect_bye(struct client *c, enum wire_code code, const char *file, int line);
 struct got *fake_expect_pub(
         struct client *c, const char *topic, const char *payload, const char *file, int line);
+/* One that was delivered so often before. */
+struct got *fake_expect_again(struct client *c, const char *topic, const char *payload,
+        uint64_t redelivered, const char *file, int line);
 /* One with a pattern for payload, in whichever way it came; of chunks the record is END's. */
 struct got *fake_expect_large(struct client *c, const char *topic, uint64_t seed, uint64_t size,
         const char *file, int line);
@@ -219,6 +233,8 @@ void fake_expect_nothing(struct client *c, const char *file, int line);
 /* The session is told why and is closed. */
 #define expect_bye(c, code)           fake_expect_bye(c, code, __FILE__, __LINE__)
 #define expect_pub(c, topic, payload) fake_expect_pub(c, topic, payload, __FILE__, __LINE__)
+#define expect_again(c, topic, payload, redelivered) \
+        fake_expect_again(c, topic, payload, redelivered, __FILE__, __LINE__)
 #define expect_large(c, topic, seed, size) \
         fake_expect_large(c, topic, seed, size, __FILE__, __LINE__)
 #define expect_end(c, seed, size) fake_expect_end(c, seed, size, __FILE__, __LINE__)

@@ -16,6 +16,8 @@ void msg_unref(struct msg *m);
  * over: the descriptor that only holds the payload is not counted. */
 void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds);
 uint32_t msg_user_fds(const struct msg *m);
+/* msg_share_fds: `m`, which is new, has the descriptors of another. */
+void msg_share_fds(struct msg *m, struct msg *original);
 bool subset_is_same(const struct subset *a, const struct subset *b); /* NULL: none */
 void subset_unref(struct subset *s);
 struct subset *subset_of_one(uint32_t number); /* NULL without memory */
@@ -128,6 +130,9 @@ void admit_finish(struct core *c, struct session *s, struct pub *pub, struct req
 
 /* park.c */
 BT_MUST int park_new(struct core *c, struct session *s, const struct pub *pub, struct parked **ret);
+/* park_split makes one of each publication of a run whose turn has come, in its place; for those
+ * that there is no memory for, a refusal. */
+void park_split(struct core *c, struct parked *p);
 BT_MUST int park_add_pending(struct parked *p, const struct target *t, uint32_t most);
 void park_resolve(struct core *c, struct pending *pending);
 void park_forget_receiver(struct core *c, struct session *s); /* nobody reads `s` any more */
@@ -139,6 +144,11 @@ bool queue_has_room(const struct core *c, const struct session *s, const struct 
         const struct lane *lane);
 bool queue_is_low(const struct core *c, const struct session *s);
 BT_MUST int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t);
+/* queue_place puts `e`, which its owner keeps, at the end: of kind ENTRY_POOL. queue_withdraw takes
+ * it out; what must go on nevertheless goes on as a plain entry. Returns 0 · -ENOMEM. */
+BT_MUST int queue_place(struct core *c, struct session *s, struct entry *e, struct msg *m,
+        const struct target *t, uint32_t redelivered);
+void queue_withdraw(struct core *c, struct session *s, struct entry *e);
 void queue_pop(struct core *c, struct session *s);
 void queue_clear(struct core *c, struct session *s);
 
@@ -165,11 +175,13 @@ void queue_make_gap(
 
 /* pool.c, pool_members.c (structures in pool.h). pool_join makes `sub`, which has a number and a
  * session, a member; pool_joined lets what has waited for it go on, once it is told so; pool_leave
- * undoes it. pool_offer gives a publication to a member, or lets it wait; pool_offer_once for a
- * sender that cannot wait. pool_waited_for: a publication waits for room there. pool_run goes on as
- * windows allow, pool_drained: as a session's backlog allows.
+ * undoes it. pool_differs: there is such a group, with other options. pool_offer gives a
+ * publication to a member, or lets it wait; pool_offer_once for a sender that cannot wait.
+ * pool_waited_for: a publication waits for room there. pool_run goes on as windows allow,
+ * pool_drained: as a session's backlog allows.
  * Return 0 · POOL_E_FULL (it has to be parked) · -ENOMEM. */
 enum { POOL_E_FULL = 1 };
+bool pool_differs(const struct core *c, const struct msg_sub *m);
 BT_MUST int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m);
 void pool_joined(struct core *c, struct sub *sub);
 void pool_leave(struct core *c, struct sub *sub);
@@ -181,8 +193,19 @@ struct list *pool_waiters(struct pool *p);
 void pool_run(struct core *c, struct pool *p);
 void pool_drained(struct core *c, struct session *s);
 void pool_credit(struct core *c, struct sub *sub, uint64_t amount);
-void pool_stalled(struct core *c, struct timer *t);
+void pool_timer(struct core *c, struct timer *t);
 void pool_forget_request(struct core *c, struct request *r);
+void pools_deinit(struct core *c);
+
+/* pool_ack.c: groups that acknowledge. `place` is an entry of kind ENTRY_POOL. pool_sent: it was
+ * sent, or its BEGIN, under the number `seq`. pool_drop: it is too old. pool_failed: it cannot be
+ * read. pool_answer: ACK, or NACK. pool_time: the time of a publication has come. */
+void pool_sent(struct core *c, struct entry *place, uint64_t seq);
+void pool_drop(struct core *c, struct entry *place);
+void pool_failed(struct core *c, struct entry *place);
+void pool_answer(struct core *c, struct session *s, const struct msg_ack *m, bool is_refused);
+void pool_time(struct core *c, struct timer *t);
+void acks_deinit(struct acks *a);
 
 /* retain.c. retain_judge: may this run be kept? retain_keep does, or clears what was kept; without
  * memory it returns -ENOMEM, and what was kept stays. retain_send queues what matches for a new
@@ -233,6 +256,8 @@ void overflow_trim(struct core *c, struct session *s);
 
 /* check_held.c: a part of core_check. */
 const char *check_held_fds(const struct core *c);
+/* Notes the message that has the descriptors of `m` (NULL: none), if there are any. */
+BT_MUST int check_note_fds(struct buf *all, const struct msg *m);
 const char *check_lanes(const struct session *s);
 /* check_pool.c: adds their deadlines to `*timers`; and their messages with descriptors to `all`. */
 const char *check_pools(const struct core *c, size_t *timers);

@@ -28,6 +28,7 @@ static const struct limit_row rows[] = {
         {"routes", FIELD(routes), LIMIT_ROUTES, 1, false},
         {"match_nodes", FIELD(match_nodes), LIMIT_MATCH_NODES, WIRE_TOPIC_TOKENS + 1, false},
         {"stall_ms", FIELD(stall_ms), LIMIT_STALL_MS, 1, true},
+        {"linger_ms", FIELD(linger_ms), LIMIT_LINGER_MS, 1, true},
         {"handshake_ms", FIELD(handshake_ms), LIMIT_HANDSHAKE_MS, 1, true},
         {"drain_ms", FIELD(drain_ms), LIMIT_DRAIN_MS, 1, true},
 };

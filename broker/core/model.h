@@ -9,6 +9,7 @@
 #ifndef BATON_BROKER_CORE_MODEL_H
 #define BATON_BROKER_CORE_MODEL_H
 
+#include "broker/core/backlog.h"
 #include "broker/core/core.h"
 #include "broker/core/packet.h"
 #include "proto/base/heap.h"
@@ -17,55 +18,18 @@
 #include "proto/wire/limits.h"
 #include "proto/wire/message.h"
 
-enum timer_kind { TIMER_STATE, TIMER_STALL, TIMER_REQUEST, TIMER_FLIGHT, TIMER_POOL };
+enum timer_kind {
+        TIMER_STATE,
+        TIMER_STALL,
+        TIMER_REQUEST,
+        TIMER_FLIGHT,
+        TIMER_POOL,
+        TIMER_POOL_ENTRY
+};
 
 struct timer {
         struct heap_node node;
         enum timer_kind kind;
-};
-
-/* ---------------------------------------------------------------- messages */
-
-/* One run of publications: `n_frames` PUB frames of one topic from one sender, as they came in. */
-struct msg {
-        unsigned refs;
-        uint32_t n_frames; /* 0: a note, i.e. control frames that keep their place in the queue */
-        uint32_t n_fds;    /* as the frame says; n_frames is 1 then */
-        uint32_t topic_at, topic_len; /* of the first frame, within data */
-        struct fdset *fds;
-        uint64_t *held;   /* with fds: the core's count of descriptors that it has */
-        uint64_t placed;  /* bytes of the payload in the last of fds; 0: it is in the frame */
-        uint64_t born_ns; /* when it came in */
-        uint64_t ttl_ns;  /* not delivered when older; 0: no end */
-        uint64_t sender;  /* session number; 0: the broker */
-        struct core_peer peer;
-        uint64_t token, request; /* REQUEST: the right to reply; REPLY: the requester's id */
-        uint32_t flags;          /* enum wire_delivery_flag */
-        uint32_t len;
-        uint8_t data[];
-};
-
-/* The subscription numbers of one receiver of a topic, shared by its queue entries. */
-struct subset {
-        unsigned refs;
-        uint32_t n;
-        uint32_t ids[];
-};
-
-/* Messages in a backlog, and what they weigh. */
-struct load {
-        uint64_t bytes, messages, fds, placed_bytes, n_placed;
-};
-
-/* The rules of a subscription that has its own (overflow.c), and what it has in the backlog. */
-struct lane {
-        unsigned refs; /* the subscription's, and one for each entry and pending */
-        enum wire_overflow overflow;
-        uint64_t most_bytes, most_messages;
-        struct load load;
-        struct list entries; /* struct lane_entry, in the order of the backlog */
-        struct map latest;   /* LATEST: the newest of each topic */
-        struct list untried; /* session.untried */
 };
 
 struct node;
@@ -140,6 +104,13 @@ struct will {
         uint64_t flags;  /* enum wire_ingress_flag, without WILL */
 };
 
+/* What was sent to a session and has to be acknowledged: ascending by `seq`. */
+struct acks {
+        struct pool_entry **at; /* [start .. start + n) are used */
+        size_t start, n, cap;
+        size_t n_due; /* with those that are queued yet */
+};
+
 /* The last value of a topic, for whoever subscribes later. */
 struct retained {
         struct map_node by_topic; /* core.retained */
@@ -205,6 +176,8 @@ struct session {
         struct map requests; /* own ones, by id */
         struct list held;    /* struct holder: requests of others that it may answer */
         struct list pooled;  /* struct member.of_session */
+        struct acks acks;
+        bool is_late; /* it has let the time for one of them pass, and has not answered since */
 
         uint64_t published, delivered; /* messages */
         uint64_t discarded;            /* queued when it ended */
@@ -212,29 +185,6 @@ struct session {
         struct will will;
         bool was_opened, has_left; /* said HELLO, said BYE */
         enum wire_code end_code;   /* why the broker ended it; NONE: it did not */
-};
-
-/* A place in a session's backlog. */
-struct entry {
-        struct list link;
-        struct msg *msg;       /* NULL: a gap */
-        struct subset *subset; /* NULL: a reply or a note */
-        bool observer;
-        bool withheld;      /* its descriptors are not for this receiver */
-        bool is_chunked;    /* nor is the one of its payload */
-        bool has_lane;      /* it is a lane_entry */
-        bool is_retained;   /* the topic's last value from before */
-        uint8_t gap_reason; /* enum wire_gap_reason */
-        uint32_t gap_count;
-};
-
-/* One that a lane rules. */
-struct lane_entry {
-        struct entry entry;
-        struct lane *lane; /* its own reference; NULL once it has become a gap */
-        struct list of_lane;
-        bool is_latest; /* in lane.latest: none of its topic came later */
-        struct map_node by_topic;
 };
 
 /* ------------------------------------------------------------ publications */
@@ -329,6 +279,7 @@ struct holder {
         struct list of_request; /* request->holders */
         struct session *session;
         struct request *request;
+        uint32_t n_copies; /* it may have got the request in several groups */
         uint32_t n_parked; /* replies of it that wait behind other publications */
 };
 
@@ -339,7 +290,7 @@ struct request {
         struct session *requester;
         uint64_t id, token, max_fds;
         struct list holders;
-        struct list pooled; /* struct pool_entry: waits for a free window */
+        struct list pooled; /* struct pool_entry: groups have it in their hands */
         bool was_received;
         struct parked *parked; /* while it waits, for its turn or for some receiver */
 };
@@ -384,7 +335,8 @@ struct core {
         struct {
                 uint64_t published, delivered, unrouted, refused, discarded, refused_sessions;
                 uint64_t queued, queued_bytes, parked, parked_bytes;
-                uint64_t dropped, pooled, held_fds, placed_bytes, spool_bytes;
+                uint64_t dropped, held_fds, placed_bytes, spool_bytes;
+                uint64_t pooled, unacked, returned, dead;
                 uint64_t datagrams, datagrams_refused;
         } count;
 };

@@ -26,6 +26,14 @@ void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds)
         *m->held += fdset_n(fds);
 }
 
+void msg_share_fds(struct msg *m, struct msg *original)
+{
+        if (!original->fds)
+                return;
+        m->fds = fdset_ref(original->fds);
+        m->original = msg_ref(original);
+}
+
 uint32_t msg_user_fds(const struct msg *m)
 {
         return m->n_fds - (m->placed > 0);
@@ -41,9 +49,10 @@ void msg_unref(struct msg *m)
 {
         if (!m || --m->refs)
                 return;
-        if (m->fds)
+        if (m->fds && !m->original)
                 *m->held -= fdset_n(m->fds);
         fdset_unref(m->fds);
+        msg_unref(m->original);
         free(m);
 }
 

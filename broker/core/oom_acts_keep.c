@@ -92,6 +92,42 @@ static void act_sharing(struct cast *t)
         fake_forget(w[1]);
 }
 
+/* One member fails, one answers late, one dies; what is left dies with it. */
+static void act_acknowledging(struct cast *t)
+{
+        static const struct fake_ack often = {
+                .window = 2, .ack_ms = 50, .max_deliveries = 2, .queue_messages = 4};
+        struct client *w[3], *dead = fake_open(&t->f);
+
+        subscribe(t, dead, "$sys.dead", WIRE_OVERFLOW_BLOCK);
+        for (int i = 0; i < 3; i++) {
+                w[i] = fake_open(&t->f);
+                say_member(w[i], 1, "h.*", "h", &often);
+                oom_go(t, w[i]);
+        }
+        publish(t, t->pub, 0, 0, "h.a");
+        w[1]->room = 0;
+        publish(t, t->pub, 0, 0, "h.b"); /* some wait, some are parked */
+        (void)fake_ask(t->pub, ++t->pub->last_id, 0, "h.c", NULL);
+        for (int i = 0; i < 4; i++) {
+                if (!w[0]->is_gone)
+                        fake_refuse(w[0], 1, w[0]->last_seq, i % 2 ? 10 : 0);
+                oom_stream(t);
+                fake_tick(&t->f, 20);
+        }
+        if (!w[1]->is_gone)
+                fake_room(w[1], SIZE_MAX);
+        for (int i = 2; i >= 0; i--) {
+                if (!w[i]->is_gone && i == 1)
+                        fake_acknowledge(w[i], 1, w[i]->last_seq);
+                if (!w[i]->is_gone)
+                        fake_close(w[i]);
+                oom_stream(t);
+        }
+        fake_tick(&t->f, LIMIT_LINGER_MS);
+        fake_forget(dead);
+}
+
 static void act_keeping(struct cast *t)
 {
         struct client *late = fake_open(&t->f);
@@ -140,5 +176,6 @@ void oom_play_keep(struct cast *t)
         act_dropping(t);
         act_keeping(t);
         act_sharing(t);
+        act_acknowledging(t);
         act_leaving(t);
 }

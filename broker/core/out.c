@@ -74,7 +74,8 @@ static void put_control(struct packet *p, const struct session *s)
 /* A publication whose header says no more than sender and subscriptions: others may follow it. */
 static bool is_plain(const struct entry *e)
 {
-        return !e->msg->flags && !e->withheld && !e->is_retained && !e->msg->ttl_ns;
+        return !e->msg->flags && !e->withheld && !e->is_retained && !e->redelivered &&
+               !e->msg->ttl_ns;
 }
 
 size_t out_write_header(
@@ -88,6 +89,7 @@ size_t out_write_header(
                 .uid = m->peer.uid,
                 .gid = m->peer.gid,
                 .flags = m->flags,
+                .redelivered = e->redelivered,
                 .withheld = e->withheld ? msg_user_fds(m) : 0,
                 .token = e->observer ? 0 : m->token,
                 .request = m->request,
@@ -262,13 +264,26 @@ void out_drained(struct core *c, struct session *s)
         session_settle(c, s);
 }
 
+/* The kernel has them. */
+static void pop(struct core *c, struct session *s, size_t n)
+{
+        uint64_t seq = s->next_seq;
+
+        while (n--) {
+                struct entry *e = queue_first(s);
+                if (bt_unlikely(e->kind == ENTRY_POOL))
+                        pool_sent(c, e, seq);
+                seq += e->msg ? e->msg->n_frames : 0;
+                queue_pop(c, s);
+        }
+}
+
 static void sent(struct core *c, struct session *s)
 {
         struct packet *p = &c->packet;
 
         buf_drop(&s->control, p->control_len);
-        for (size_t i = 0; i < p->n_entries; i++)
-                queue_pop(c, s);
+        pop(c, s, p->n_entries);
         if (p->begins || p->chunk_len)
                 out_chunks_sent(c, s);
         if (p->n_fds)

@@ -85,7 +85,10 @@ void out_fill(const struct packet *p, const struct session *s, struct core_packe
 void out_chunks_sent(struct core *c, struct session *s)
 {
         const struct packet *p = &c->packet;
+        struct entry *e = queue_first(s);
 
+        if (p->begins && e->kind == ENTRY_POOL)
+                pool_sent(c, e, s->next_seq);
         s->is_chunking = !p->ends;
         s->chunked += p->chunk_len;
         if (p->ends) {
@@ -97,6 +100,10 @@ void out_chunks_sent(struct core *c, struct session *s)
 /* Who cannot read a request cannot answer it. */
 static void give_up_pub(struct core *c, struct session *s, struct entry *e)
 {
+        if (e->kind == ENTRY_POOL) {
+                pool_failed(c, e);
+                return;
+        }
         struct holder *h = e->observer ? NULL : request_holder(c, s, e->msg->token);
 
         queue_make_gap(c, s, e, WIRE_GAP_UNREADABLE);

@@ -34,6 +34,61 @@ int park_new(struct core *c, struct session *s, const struct pub *pub, struct pa
         return 0;
 }
 
+/* Makes a parked publication of the first frame of `p`, in front of it. */
+static int split_first(struct core *c, struct parked *p, const struct frame *f, uint32_t topic_at)
+{
+        const struct msg *whole = p->pub.msg;
+        struct msg *m = msg_new(f->data, f->len);
+        struct pub one = p->pub;
+        struct parked *first;
+
+        if (!m)
+                return -ENOMEM;
+        m->n_frames = one.n_frames = 1;
+        m->topic_at = topic_at;
+        m->topic_len = whole->topic_len;
+        m->born_ns = whole->born_ns;
+        m->ttl_ns = whole->ttl_ns;
+        m->sender = whole->sender;
+        m->peer = whole->peer;
+        one.msg = m;
+        one.cost = publish_cost(c, f->len, 0, 0);
+        int r = park_new(c, p->publisher, &one, &first);
+        msg_unref(m);
+        if (r < 0)
+                return r;
+        list_remove(&first->link);
+        list_push_back(&p->link, &first->link); /* in front of it */
+        account(c, p, false);
+        p->pub.n_frames--;
+        p->pub.cost -= one.cost;
+        if (header_has_id(&p->pub.header))
+                p->pub.header.id++;
+        account(c, p, true);
+        return 0;
+}
+
+void park_split(struct core *c, struct parked *p)
+{
+        const struct msg *m = p->pub.msg;
+        const uint8_t *at = m->data, *end = m->data + m->len;
+        struct msg_pub pub;
+        struct frame f;
+
+        /* They were scanned and decoded before. */
+        while (p->pub.n_frames && scan_frame(&at, end, &f) == 0 &&
+                message_decode_pub(&f, &pub) == 0) {
+                if (split_first(c, p, &f, (uint32_t)(pub.topic.data - f.data)) < 0)
+                        break;
+        }
+        if (!p->pub.n_frames) {
+                park_free(c, p);
+                return;
+        }
+        p->pub.refusal = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory"};
+        msg_unref(take_ptr(p->pub.msg));
+}
+
 int park_add_pending(struct parked *p, const struct target *t, uint32_t most)
 {
         if (!p->pending) {

@@ -1,5 +1,12 @@
 /* pool.h - who takes turns: a group, or a single subscription with a window. Private to the core.
- */
+ *
+ * A publication in the hands of a group with `ack`:
+ *
+ *      waiting ──▶ under way (queued, then sent) ──ACK──▶ done
+ *         ▲                 │ NACK, its time, the member's end
+ *      returned ◀── delayed ┴──▶ $sys.dead, after max_deliveries
+ *
+ * Without `ack` it leaves the pool when a member's queue has it. */
 #ifndef BATON_BROKER_CORE_POOL_H
 #define BATON_BROKER_CORE_POOL_H
 
@@ -12,11 +19,15 @@ struct pool {
         struct map_node by_name; /* core.pools, if it is a group: if it has a name */
         struct sub anchor;       /* its place in the index */
         struct list members;     /* struct member: who has waited longest for a turn first */
+        struct list returned;    /* struct pool_entry: to be delivered again, before others */
         struct list waiting;     /* struct pool_entry: publications, for a free window */
+        struct list delayed;     /* struct pool_entry: to be returned later */
         struct list waiters;     /* struct pending: others that wait for room among those */
-        struct load load;        /* of `waiting` */
+        struct load load;        /* of all entries, those under way too */
         uint64_t most_bytes, most_messages;
-        struct timer stall;
+        bool acks;
+        uint64_t ack_ms, max_deliveries;
+        struct timer timer; /* with members: publishers wait too long; without: its end */
         size_t name_len, filter_len;
         uint8_t text[]; /* the group's name, then its filter */
 };
@@ -26,21 +37,61 @@ struct member {
         struct sub *sub;
         struct pool *pool;
         struct list at_pool, of_session; /* pool.members, session.pooled */
+        struct list under_way;           /* struct pool_entry, as they were given */
         int64_t free; /* of its window; less than 0 after retained values, which do not wait */
         struct subset *subset; /* of itself alone */
 };
 
-/* A publication that waits until some member has a free window. */
+/* A publication in the hands of a pool. */
 struct pool_entry {
-        struct list link;       /* pool.waiting */
+        struct list link;       /* of a list of the pool, or member.under_way */
         struct list of_request; /* request.pooled */
         struct pool *pool;
         struct msg *msg;
-        struct request *request; /* NULL: it is none */
+        struct request *request; /* NULL: it is none, or it is over */
         uint64_t not_to;         /* the session that does not want its own; 0: none */
+
+        /* With `ack`. */
+        struct member *with; /* who has it; NULL: nobody */
+        struct entry place;  /* in that one's queue, until it is sent */
+        uint64_t seq;        /* its number there, then; 0: not sent yet */
+        uint64_t last;       /* session that had it last; 0: none */
+        uint32_t n_sent;
+        struct timer timer; /* when it is taken back; delayed: when it is returned */
 };
 
+static inline struct pool_entry *pool_entry_of(struct entry *place)
+{
+        return container_of(place, struct pool_entry, place);
+}
+
+/* pool_choose.c. pool_give gives a publication that is not kept here to a member, pool_give_entry
+ * one that waits. They return false if nobody can take it now. pool_has_anybody: some member other
+ * than the session `not_to` may get something; pool_is_open: some member. */
+bool pool_give(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to);
+bool pool_give_entry(struct core *c, struct pool_entry *e);
+bool pool_has_anybody(const struct pool *p, uint64_t not_to);
+bool pool_is_open(const struct pool *p);
+
+/* pool.c. pool_free_entry: it is not with a member. pool_lose: the same, and it is told or counted.
+ * pool_first is what goes next, NULL if nothing waits. */
 void pool_free_entry(struct core *c, struct pool_entry *e);
+void pool_lose(struct core *c, struct pool_entry *e, enum wire_gap_reason reason);
+struct pool_entry *pool_first(const struct pool *p);
+/* pool_discard: nobody will get it any more, which is told to who waits for a reply. */
+void pool_discard(struct core *c, struct pool_entry *e);
+/* pool_admit_waiters takes in what publishers wait with, as far as there is room. True if any. */
+bool pool_admit_waiters(struct core *c, struct pool *p);
+
+/* pool_ack.c. pool_hand_over gives `e`, which waits, to a member. Returns false if that has no
+ * memory for it, and ends. pool_return takes it back, to be delivered again at once or after
+ * `delay_ms`, if it may be; the pool has to be run then. pool_let_go forgets it. */
+bool pool_hand_over(struct core *c, struct member *to, struct pool_entry *e);
+void pool_return(struct core *c, struct pool_entry *e, uint64_t delay_ms);
+void pool_let_go(struct core *c, struct pool_entry *e);
+
+/* dead.c: what nobody could deal with is published to `$sys.dead`. */
+void dead_publish(struct core *c, const struct pool *p, struct msg *m);
 
 /* pool_could_go_on: the member that is next could take what waits, and has been asked: that is when
  * its backlog has become low. For core_check. */

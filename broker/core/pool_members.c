@@ -1,5 +1,9 @@
 /* Design note. Groups and windows come with their first member, and go with the last: what waits
- * then is for nobody any more. */
+ * then is for nobody any more.
+ *
+ * A group that acknowledges outlives its last member by linger_ms: it has promised to deliver what
+ * it holds, and a worker that crashes is started again soon. Meanwhile it takes what it has room
+ * for. Requests are not kept so: who asks is told at once that nobody answers. */
 #include "broker/core/pool.h"
 
 #include <errno.h>
@@ -37,19 +41,42 @@ static int place(struct core *c, struct pool *p, const struct msg_sub *m)
         return r;
 }
 
-static struct pool *make(struct core *c, const struct msg_sub *m)
+/* The first member's are the group's. */
+static void take_options(const struct core *c, struct pool *p, const struct msg_sub *m)
 {
         const struct core_limits *limits = &c->config.limits;
+
+        p->most_bytes = sub_at_most(m->queue_bytes, limits->queue_bytes);
+        p->most_messages = sub_at_most(m->queue_messages, limits->queue_messages);
+        p->acks = m->ack;
+        p->ack_ms = sub_at_most(m->ack_ms, WIRE_REQUEST_MS_MAX);
+        p->max_deliveries = m->max_deliveries;
+}
+
+bool pool_differs(const struct core *c, const struct msg_sub *m)
+{
+        const struct pool *p = m->group.data ? find(c, m->group, m->filter) : NULL;
+
+        if (!p || list_is_empty(&p->members))
+                return false;
+        return p->acks != m->ack ||
+               (p->acks && (p->ack_ms != sub_at_most(m->ack_ms, WIRE_REQUEST_MS_MAX) ||
+                                   p->max_deliveries != m->max_deliveries));
+}
+
+static struct pool *make(struct core *c, const struct msg_sub *m)
+{
         struct pool *p = calloc(1, sizeof(*p) + m->group.len + m->filter.len);
 
         if (!p)
                 return NULL;
         list_init(&p->members);
+        list_init(&p->returned);
         list_init(&p->waiting);
+        list_init(&p->delayed);
         list_init(&p->waiters);
-        p->stall.kind = TIMER_POOL;
-        p->most_bytes = sub_at_most(m->queue_bytes, limits->queue_bytes);
-        p->most_messages = sub_at_most(m->queue_messages, limits->queue_messages);
+        p->timer.kind = TIMER_POOL;
+        take_options(c, p, m);
         p->name_len = m->group.len; /* 0: for one, and nobody looks for it */
         p->filter_len = m->filter.len;
         if (m->group.len)
@@ -62,25 +89,71 @@ static struct pool *make(struct core *c, const struct msg_sub *m)
         return p;
 }
 
-static void free_deserted(struct core *c, struct pool *p)
+static void discard_all(struct core *c, struct list *entries, bool requests_only)
+{
+        list_for_each_safe (link, entries) {
+                struct pool_entry *e = list_entry(link, struct pool_entry, link);
+                if (e->request || !requests_only)
+                        pool_discard(c, e);
+        }
+}
+
+static void discard(struct core *c, struct pool *p, bool requests_only)
+{
+        discard_all(c, &p->returned, requests_only);
+        discard_all(c, &p->waiting, requests_only);
+        discard_all(c, &p->delayed, requests_only);
+}
+
+static void free_pool(struct core *c, struct pool *p)
 {
         struct list *link;
 
-        while ((link = list_first(&p->waiting))) {
-                struct pool_entry *e = list_entry(link, struct pool_entry, link);
-                struct request *r = e->request;
-                c->count.discarded += e->msg->n_frames;
-                pool_free_entry(c, e);
-                if (r)
-                        request_end_if_deserted(c, r);
-        }
+        discard(c, p, false);
         while ((link = list_first(&p->waiters)))
                 park_resolve(c, list_entry(link, struct pending, link));
-        heap_remove(&c->timers, &p->stall.node);
+        heap_remove(&c->timers, &p->timer.node);
         index_remove(c, &p->anchor);
         if (p->name_len)
                 map_remove(&c->pools, &p->by_name);
         free(p);
+}
+
+/* Returns false if it cannot. */
+static bool linger(struct core *c, struct pool *p)
+{
+        uint64_t ms = c->config.limits.linger_ms;
+
+        if (!p->acks || c->is_stopping ||
+                heap_set(&c->timers, &p->timer.node, c->now_ns + ms * UINT64_C(1000000)) < 0)
+                return false;
+        discard(c, p, true);
+        (void)pool_admit_waiters(c, p); /* all: none of them waits any more */
+        return true;
+}
+
+void pool_timer(struct core *c, struct timer *t)
+{
+        struct pool *p = container_of(t, struct pool, timer);
+
+        if (list_is_empty(&p->members)) {
+                free_pool(c, p);
+                return;
+        }
+        list_for_each (link, &p->members) {
+                const struct member *m = list_entry(link, struct member, at_pool);
+                if (m->free <= 0)
+                        session_end(c, m->sub->session, WIRE_CODE_STALLED,
+                                "your window was used up for too long (limit stall_ms)");
+        }
+        pool_waited_for(c, p);
+}
+
+void pools_deinit(struct core *c)
+{
+        for (struct map_node *n; (n = map_any(&c->pools));)
+                free_pool(c, container_of(n, struct pool, by_name));
+        map_deinit(&c->pools);
 }
 
 /* Members of groups always have one. */
@@ -98,6 +171,7 @@ int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m)
         if (!member)
                 return -ENOMEM;
         *member = (struct member){.sub = sub, .free = window_of(m)};
+        list_init(&member->under_way);
         if ((member->subset = subset_of_one(sub->number))) {
                 member->pool = m->group.data ? find(c, m->group, m->filter) : NULL;
                 if (!member->pool)
@@ -109,6 +183,10 @@ int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m)
                 return -ENOMEM;
         }
         sub->member = member;
+        if (list_is_empty(&member->pool->members)) { /* new, or its members had gone */
+                take_options(c, member->pool, m);
+                heap_remove(&c->timers, &member->pool->timer.node);
+        }
         /* First in line: it has nothing to do yet. */
         list_push_front(&member->pool->members, &member->at_pool);
         list_push_back(&sub->session->pooled, &member->of_session);
@@ -121,17 +199,36 @@ void pool_joined(struct core *c, struct sub *sub)
                 pool_run(c, sub->member->pool);
 }
 
+/* What it had is for others now. */
+static void give_up(struct core *c, struct member *member)
+{
+        struct list *link;
+
+        while ((link = list_first(&member->under_way))) {
+                struct pool_entry *e = list_entry(link, struct pool_entry, link);
+                if (c->is_stopping)
+                        pool_let_go(c, e); /* what is queued is sent yet */
+                else
+                        pool_return(c, e, 0);
+        }
+}
+
 void pool_leave(struct core *c, struct sub *sub)
 {
-        struct member *member = take_ptr(sub->member);
+        struct member *member = sub->member;
         struct pool *p = member->pool;
+        struct session *s = sub->session;
 
         list_remove(&member->at_pool);
         list_remove(&member->of_session);
+        give_up(c, member);
+        sub->member = NULL;
         subset_unref(member->subset);
         free(member);
-        if (list_is_empty(&p->members))
-                free_deserted(c, p);
-        else
+        if (!list_is_empty(&p->members))
                 pool_run(c, p); /* the first that waits may have been for nobody else */
+        else if (!linger(c, p))
+                free_pool(c, p);
+        if (s->state == SESSION_OPEN)
+                out_drained(c, s); /* others may have waited for the room that those had */
 }

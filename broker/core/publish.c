@@ -258,17 +258,17 @@ static void publish_one(struct core *c, struct session *s, struct run *run)
 
 /* A subscription with rules of its own counts messages, so none may come in one piece with others;
  * nor may what is kept by itself. */
-static bool must_split(struct core *c, const struct run *run)
+static bool must_split(struct core *c, const struct header_state *h, uint32_t n_frames,
+        const void *topic, size_t topic_len)
 {
-        const struct slice *topic = &run->first.topic;
         struct route *route;
 
         /* Should that fail it will be told of the whole. */
-        if (run->n_frames == 1)
+        if (n_frames == 1)
                 return false;
-        if (run->header.flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL))
+        if (h->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL))
                 return true;
-        return route_get(c, topic->data, topic->len, &route) == 0 && route->is_split;
+        return route_get(c, topic, topic_len, &route) == 0 && route->is_split;
 }
 
 static void publish_each(struct core *c, struct session *s, const struct run *run)
@@ -294,7 +294,8 @@ void publish_run(struct core *c, struct session *s, struct run *run)
 {
         s->published += run->n_frames;
         c->count.published += run->n_frames;
-        if (bt_unlikely(must_split(c, run)))
+        const struct slice *topic = &run->first.topic;
+        if (bt_unlikely(must_split(c, &run->header, run->n_frames, topic->data, topic->len)))
                 publish_each(c, s, run);
         else
                 publish_one(c, s, run);
@@ -313,6 +314,15 @@ void publish_will(struct core *c, struct session *s)
         will_drop(s);
 }
 
+/* Its receivers may have changed since it came. */
+static bool must_split_parked(struct core *c, const struct parked *p)
+{
+        const struct msg *m = p->pub.msg;
+
+        return m && !p->is_routed &&
+               must_split(c, &p->pub.header, m->n_frames, m->data + m->topic_at, m->topic_len);
+}
+
 /* Goes on with the parked publications of `s`, until one has to wait again. */
 static void go_on(struct core *c, struct session *s)
 {
@@ -324,6 +334,10 @@ static void go_on(struct core *c, struct session *s)
                         .publisher = s, .pub = &p->pub, .parked = p, .request = p->request};
                 if (p->n_unresolved)
                         return;
+                if (bt_unlikely(must_split_parked(c, p))) {
+                        park_split(c, p);
+                        continue;
+                }
                 if (p->is_routed)
                         admit_finish(c, s, &p->pub, p->request);
                 else if (!publish_now(c, &f))

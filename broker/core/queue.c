@@ -67,8 +67,9 @@ static struct lane_entry *lane_entry_of(struct entry *e)
 
 static void put_entry(struct core *c, struct entry *e)
 {
-        if (bt_unlikely(e->has_lane)) {
-                free(lane_entry_of(e));
+        if (bt_unlikely(e->kind != ENTRY_PLAIN)) {
+                if (e->kind == ENTRY_LANE)
+                        free(lane_entry_of(e));
                 return;
         }
         if (c->n_spare == SPARE_ENTRIES) {
@@ -135,7 +136,7 @@ static void leave_lane(struct session *s, struct entry *e)
 static void remove_entry(struct core *c, struct session *s, struct entry *e)
 {
         list_remove(&e->link);
-        if (bt_unlikely(e->has_lane))
+        if (bt_unlikely(e->kind == ENTRY_LANE))
                 leave_lane(s, e);
         if (e->msg)
                 account(c, s, e->msg, false);
@@ -171,7 +172,7 @@ static struct entry *get_lane_entry(
 
         if (!le)
                 return NULL;
-        le->entry = (struct entry){.msg = m, .has_lane = true};
+        le->entry = (struct entry){.msg = m, .kind = ENTRY_LANE};
         if (lane_add(c, s, lane, le) < 0) {
                 free(le);
                 return NULL;
@@ -182,14 +183,11 @@ static struct entry *get_lane_entry(
         return &le->entry;
 }
 
-int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t)
+/* Puts `e`, of that kind, at the end. */
+static int put(struct core *c, struct session *s, struct entry *e, enum entry_kind kind,
+        struct msg *m, const struct target *t)
 {
-        bool has_lane = t && t->lane;
-        struct entry *e = has_lane ? get_lane_entry(c, s, m, t->lane) : get_entry(c);
-
-        if (!e)
-                return -ENOMEM;
-        *e = (struct entry){.msg = msg_ref(m), .has_lane = has_lane};
+        *e = (struct entry){.msg = msg_ref(m), .kind = (uint8_t)kind};
         if (t) {
                 e->subset = t->subset;
                 e->observer = t->observer;
@@ -197,6 +195,56 @@ int queue_push(struct core *c, struct session *s, struct msg *m, const struct ta
                 e->withheld = msg_user_fds(m) > t->max_fds;
         }
         return push(c, s, e);
+}
+
+int queue_push(struct core *c, struct session *s, struct msg *m, const struct target *t)
+{
+        bool has_lane = t && t->lane;
+        struct entry *e = has_lane ? get_lane_entry(c, s, m, t->lane) : get_entry(c);
+
+        if (!e)
+                return -ENOMEM;
+        return put(c, s, e, has_lane ? ENTRY_LANE : ENTRY_PLAIN, m, t);
+}
+
+int queue_place(struct core *c, struct session *s, struct entry *e, struct msg *m,
+        const struct target *t, uint32_t redelivered)
+{
+        int r = put(c, s, e, ENTRY_POOL, m, t);
+
+        if (r == 0)
+                e->redelivered = redelivered;
+        return r;
+}
+
+/* One that nobody answers for takes its place, and its references. */
+static bool replace(struct core *c, struct entry *e)
+{
+        struct entry *twin = get_entry(c);
+
+        if (!twin)
+                return false;
+        *twin = *e;
+        twin->kind = ENTRY_PLAIN;
+        twin->link = (struct list){0};
+        list_push_back(&e->link, &twin->link); /* in front of it */
+        list_remove(&e->link);
+        return true;
+}
+
+void queue_withdraw(struct core *c, struct session *s, struct entry *e)
+{
+        bool is_under_way = s->is_chunking && e == queue_first(s);
+        bool goes_on = s->state <= SESSION_LEAVING && (is_under_way || c->is_stopping);
+
+        if (goes_on && replace(c, e))
+                return;
+        remove_entry(c, s, e);
+        if (!is_under_way)
+                return;
+        s->is_chunking = false;
+        s->chunked = 0;
+        session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
 }
 
 /* A gap that nothing has followed yet but other gaps. */
@@ -233,7 +281,7 @@ int queue_lose(struct core *c, struct session *s, struct subset *subset,
 
 void queue_make_gap(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason)
 {
-        if (bt_unlikely(e->has_lane))
+        if (bt_unlikely(e->kind == ENTRY_LANE))
                 leave_lane(s, e);
         account(c, s, e->msg, false);
         c->count.dropped += e->msg->n_frames;
@@ -266,6 +314,10 @@ static bool merge_gap(struct core *c, struct session *s, struct entry *e, bool f
 
 void queue_drop(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason)
 {
+        if (e->kind == ENTRY_POOL) {
+                pool_drop(c, e);
+                return;
+        }
         uint64_t token = e->observer ? 0 : e->msg->token;
         struct holder *holder = token ? request_holder(c, s, token) : NULL;
 

@@ -53,13 +53,14 @@ static int put_counts(const struct core *c, struct buf *out)
                 ",\"parked\":%" PRIu64 ",\"parked_bytes\":%" PRIu64 ",\"dropped\":%" PRIu64
                 ",\"descriptors\":%" PRIu64 ",\"descriptors_in_flight\":%" PRIu64
                 ",\"placed_bytes\":%" PRIu64 ",\"spooled_bytes\":%" PRIu64 ",\"datagrams\":%" PRIu64
-                ",\"datagrams_refused\":%" PRIu64,
+                ",\"datagrams_refused\":%" PRIu64 ",\"unacknowledged\":%" PRIu64
+                ",\"returned\":%" PRIu64 ",\"dead\":%" PRIu64,
                 c->n_sessions, c->n_subs, c->routes.n, c->requests.n, c->count.published,
                 c->count.delivered, c->count.unrouted, c->count.refused, c->count.refused_sessions,
                 c->count.discarded, c->count.queued, c->count.queued_bytes, c->count.pooled,
                 c->count.parked, c->count.parked_bytes, c->count.dropped, c->count.held_fds,
                 c->flight_fds, c->count.placed_bytes, c->count.spool_bytes, c->count.datagrams,
-                c->count.datagrams_refused);
+                c->count.datagrams_refused, c->count.unacked, c->count.returned, c->count.dead);
 }
 
 static const char *state_name(const struct session *s)

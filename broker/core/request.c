@@ -126,12 +126,16 @@ void request_end_if_deserted(struct core *c, struct request *r)
 int request_add_holder(struct core *c, struct request *r, struct session *s)
 {
         /* It may be a member of a group, or of several, besides. */
-        if (!list_is_empty(&s->pooled) && request_holder(c, s, r->token))
+        struct holder *h = list_is_empty(&s->pooled) ? NULL : request_holder(c, s, r->token);
+
+        if (h) {
+                h->n_copies++;
                 return 0;
-        struct holder *h = malloc(sizeof(*h));
+        }
+        h = malloc(sizeof(*h));
         if (!h)
                 return -ENOMEM;
-        *h = (struct holder){.session = s, .request = r};
+        *h = (struct holder){.session = s, .request = r, .n_copies = 1};
         list_push_back(&s->held, &h->of_session);
         list_push_back(&r->holders, &h->of_request);
         r->was_received = true;
@@ -190,7 +194,9 @@ void request_drop_holder(struct core *c, struct holder *h)
 {
         struct request *r = h->request;
 
-        if (h->n_parked)
+        if (h->n_copies)
+                h->n_copies--;
+        if (h->n_parked || h->n_copies)
                 return;
         free_holder(h);
         request_end_if_deserted(c, r);
@@ -200,8 +206,11 @@ void requests_drop(struct core *c, struct session *s)
 {
         for (struct map_node *n; (n = map_any(&s->requests));)
                 request_free(c, container_of(n, struct request, by_id));
-        list_for_each_safe (link, &s->held)
-                request_drop_holder(c, list_entry(link, struct holder, of_session));
+        list_for_each_safe (link, &s->held) {
+                struct holder *h = list_entry(link, struct holder, of_session);
+                h->n_copies = 0;
+                request_drop_holder(c, h);
+        }
 }
 
 static struct msg *status_message(struct core *c)

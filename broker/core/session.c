@@ -221,6 +221,7 @@ void session_free(struct core *c, struct session *s)
         will_drop(s);
         map_deinit(&s->subs);
         map_deinit(&s->requests);
+        acks_deinit(&s->acks);
         buf_deinit(&s->control);
         free(s);
 }

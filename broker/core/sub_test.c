@@ -75,7 +75,7 @@ TEST(options_of_later_versions_are_refused_by_name)
                 const char *hex, *text;
         } subs[] = {
                 /* Known to the protocol, not to this broker. */
-                {"95 09 01 01 a1 61 81 a3 61 63 6b c3", "this broker has no ack"},
+                {"95 09 01 01 a1 61 81 a3 61 63 6b c3", "this broker has no ack without a group"},
                 /* Unknown. */
                 {"95 09 02 01 a1 61 81 a3 66 6f 6f 01", "unknown option foo"},
                 /* Not fit to be shown. */

@@ -3,6 +3,9 @@
  * system calls. stdout stays blocking: a reader that is slow slows us, and by way of the broker
  * whoever publishes.
  *
+ * With --ack a message is acknowledged when its line has been written, not when it is printed into
+ * the buffer: what a reader never got goes to another member of the group.
+ *
  * A reader that went away (`sub ... | head -1`) has had what it wanted: status 0, and at once, not
  * with the next message. */
 #include "client/cli/sub.h"
@@ -84,6 +87,11 @@ static bool ignores(const struct sub *s)
         return (s->keeper.is_over && !s->empties) || s->error;
 }
 
+static int note_receipt(struct sub *s, const struct baton_message *m)
+{
+        return m->receipt ? buf_push(&s->receipts, &m->receipt, sizeof(m->receipt)) : 0;
+}
+
 static void on_message(baton *b, const struct baton_message *m, void *arg)
 {
         struct sub *s = container_of(arg, struct sub, keeper);
@@ -98,6 +106,8 @@ static void on_message(baton *b, const struct baton_message *m, void *arg)
         s->error = print(s, m);
         if (s->error == 0 && s->fd_cat)
                 s->error = cat_fds(s, m);
+        if (s->error == 0)
+                s->error = note_receipt(s, m);
         s->keeper.is_over |= ++s->n_printed == s->wanted;
 }
 
@@ -131,11 +141,11 @@ static void on_returned(struct keeper *k, bool is_another_instance, int64_t miss
 
 /* ---------------------------------------------------------------- the loop */
 
-/* What a group has given to us nobody else gets: it is printed still. */
+/* What a group has given to us nobody else gets, unless we acknowledge: it is printed still. */
 static void begin_end(struct sub *s)
 {
         s->keeper.is_over = true;
-        s->empties = s->keeper.options.group != NULL;
+        s->empties = s->keeper.options.group && !s->keeper.options.ack;
 }
 
 static int wait_for_any(struct sub *s, uint64_t deadline_ns)
@@ -158,6 +168,25 @@ static int wait_for_any(struct sub *s, uint64_t deadline_ns)
         return 0;
 }
 
+/* All that is written. What cannot be acknowledged goes to another member. */
+static void acknowledge(struct sub *s)
+{
+        const uint64_t *receipts = (const uint64_t *)(void *)s->receipts.data;
+        size_t n = s->receipts.len / sizeof(*receipts);
+
+        if (!n)
+                return;
+        baton_cork(s->cli.b);
+        for (size_t i = 0; i < n; i++) {
+                int r = baton_ack(s->cli.b, receipts[i]);
+                if (r < 0 && r != -ENOENT && r != -ENOTCONN)
+                        cli_note(&s->cli, "%s", baton_error(s->cli.b));
+        }
+        int r = baton_uncork(s->cli.b);
+        (void)r; /* a lost broker is told elsewhere */
+        buf_clear(&s->receipts);
+}
+
 /* Returns 0 · an exit status. */
 static int flush(struct sub *s)
 {
@@ -165,8 +194,10 @@ static int flush(struct sub *s)
 
         if (r == 0)
                 r = output_flush(&s->output);
-        if (r == 0)
+        if (r == 0) {
+                acknowledge(s);
                 return 0;
+        }
         s->keeper.is_over = true;
         if (r == OUTPUT_E_CLOSED)
                 return 0;
@@ -226,5 +257,6 @@ int sub_main(int argc, char **argv)
                 status = run(&s);
         status = cli_exit(&s.cli, status);
         output_deinit(&s.output);
+        buf_deinit(&s.receipts);
         return status;
 }

@@ -5,6 +5,8 @@
 #include "client/cli/keeper.h"
 #include "client/cli/output.h"
 
+#include "proto/base/buf.h"
+
 struct sub {
         struct cli cli;
         struct keeper keeper;
@@ -16,6 +18,7 @@ struct sub {
         uint64_t last_seq;          /* delivered last in this session */
         int error;                  /* -errno, or an outcome of output_flush */
         bool empties;               /* it ends, but prints what is under way to it alone */
+        struct buf receipts;        /* uint64_t: printed, and not acknowledged yet */
         int signal_fd;
 };
 

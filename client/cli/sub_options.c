@@ -19,14 +19,16 @@ const char sub_help[] =
         "                       their beginning, pipes and sockets to their end\n"
         "      --observer       see everything, but count as nobody\n"
         "      --group G        share the messages with the other members of G\n"
-        "      --ack            group: what is not acknowledged goes to another member (*)\n"
+        "      --ack            group: acknowledge each message when it is written; what is not,\n"
+        "                       goes to another member\n"
+        "      --ack-ms MS      what is not acknowledged in this time goes there, too (30000)\n"
+        "      --deliveries N   after so many it goes to $sys.dead instead (5)\n"
         "      --window N       at most N messages under way; groups: 16\n"
         "      --overflow P     if we are too slow: block, drop-oldest, drop-newest, latest,\n"
         "                       disconnect\n"
         "      --queue B[,N]    the broker keeps B bytes, N messages for us\n"
         "      --will T=P       the broker publishes P on T if we end without "
         "good-bye\n" CLI_MEMFD_HELP CLI_HELP "\n"
-        "(*) brokers of version 0.1 do not have it, and say so.\n"
         "With -v `ready` is printed on stderr once the broker has confirmed the subscriptions.\n"
         "A broker that is lost is waited for; that is said on stderr.\n"
         "Exit status: 0 done, also by SIGTERM, SIGINT, and when nobody reads stdout any more;\n"
@@ -39,6 +41,8 @@ enum {
         OPTION_OBSERVER,
         OPTION_GROUP,
         OPTION_ACK,
+        OPTION_ACK_MS,
+        OPTION_DELIVERIES,
         OPTION_WINDOW,
         OPTION_OVERFLOW,
         OPTION_QUEUE,
@@ -96,11 +100,18 @@ static int take_will(struct sub *s, char *text)
         return 0;
 }
 
+static int take_u32(struct sub *s, const char *name, uint32_t *ret)
+{
+        uint64_t value = 0;
+        int status = cli_number(&s->cli, name, optarg, 1, UINT32_MAX, &value);
+
+        *ret = (uint32_t)value;
+        return status;
+}
+
 static int take_subscription(struct sub *s, int option)
 {
         struct baton_subscription *options = &s->keeper.options;
-        uint64_t value = 0;
-        int status;
 
         switch (option) {
         case OPTION_OBSERVER:
@@ -112,10 +123,12 @@ static int take_subscription(struct sub *s, int option)
         case OPTION_ACK:
                 options->ack = true;
                 return 0;
+        case OPTION_ACK_MS:
+                return take_u32(s, "--ack-ms", &options->ack_ms);
+        case OPTION_DELIVERIES:
+                return take_u32(s, "--deliveries", &options->max_deliveries);
         case OPTION_WINDOW:
-                status = cli_number(&s->cli, "--window", optarg, 1, UINT32_MAX, &value);
-                options->window = (uint32_t)value;
-                return status;
+                return take_u32(s, "--window", &options->window);
         case OPTION_OVERFLOW:
                 return take_overflow(s, optarg);
         case OPTION_QUEUE:
@@ -161,6 +174,8 @@ int sub_parse(struct sub *s, int argc, char **argv)
                 {"observer", no_argument, NULL, OPTION_OBSERVER},
                 {"group", required_argument, NULL, OPTION_GROUP},
                 {"ack", no_argument, NULL, OPTION_ACK},
+                {"ack-ms", required_argument, NULL, OPTION_ACK_MS},
+                {"deliveries", required_argument, NULL, OPTION_DELIVERIES},
                 {"window", required_argument, NULL, OPTION_WINDOW},
                 {"overflow", required_argument, NULL, OPTION_OVERFLOW},
                 {"queue", required_argument, NULL, OPTION_QUEUE},
@@ -178,6 +193,12 @@ int sub_parse(struct sub *s, int argc, char **argv)
                 return cli_usage(&s->cli, "no filter");
         if (s->json && (s->raw || s->fd_cat))
                 return cli_usage(&s->cli, "--json stands alone: neither --raw nor --fd-cat");
+        if (s->keeper.options.ack && !s->keeper.options.group)
+                return cli_usage(&s->cli, "--ack is for a --group");
+        if (!s->keeper.options.ack &&
+                (s->keeper.options.ack_ms || s->keeper.options.max_deliveries))
+                return cli_usage(&s->cli, "--ack-ms and --deliveries are for --ack");
+        s->keeper.options.hold = s->keeper.options.ack;
         s->keeper.filters = argv + optind;
         s->keeper.n_filters = (size_t)(argc - optind);
         s->keeper.options.max_fds = s->json || s->fd_cat ? WIRE_FDS : 0;

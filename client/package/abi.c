@@ -69,6 +69,7 @@ static void print_message_structs(void)
         FIELD(baton_message, uint64_t, seq);
         FIELD(baton_message, uint64_t, age_ms);
         FIELD(baton_message, uint64_t, token);
+        FIELD(baton_message, uint64_t, receipt);
         FIELD(baton_message, uint32_t, subscription);
         FIELD(baton_message, uint32_t, redelivered);
         FIELD(baton_message, uint32_t, n_headers);
@@ -256,6 +257,8 @@ static void print_functions(void)
                 uint32_t *);
         FUNCTION(int, baton_unsubscribe, baton *, uint32_t);
         FUNCTION(int, baton_release, baton *, uint32_t);
+        FUNCTION(int, baton_ack, baton *, uint64_t);
+        FUNCTION(int, baton_nack, baton *, uint64_t, uint32_t);
         FUNCTION(int, baton_request, baton *, const struct baton_publication *, int,
                 baton_message_fn, void *);
         FUNCTION(int, baton_request_start, baton *, const struct baton_publication *, int,

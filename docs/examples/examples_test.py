@@ -1,6 +1,7 @@
 """The short examples, each run against a broker."""
 
 import os
+import signal
 
 import harness
 from example_case import ExampleTest
@@ -115,6 +116,38 @@ class ServiceTest(ExampleTest):
         self.broker.stop()
         self.assertEqual(self.serve.wait(), 1)
         self.assertRegex(self.serve.err.rest().decode(), r"\nserve: .+\n\Z")
+
+
+class WorkerTest(ExampleTest):
+    """Jobs are not lost with a worker."""
+
+    def worker(self):
+        worker = self.begin("worker")
+        worker.wait_line("ready", "err")
+        return worker
+
+    def publish(self, topic, text):
+        result = harness.run("pub", "--confirm", topic, text, env=self.broker.env())
+        self.assertEqual(result.status, 0, result)
+
+    def test_what_a_killed_worker_had_goes_to_the_next(self):
+        worker = self.worker()
+        worker.signal(signal.SIGSTOP)
+        self.publish("jobs.a", "one")
+        self.broker.wait_status(lambda report: report["unacknowledged"] == 1, "job under way")
+        worker.signal(signal.SIGKILL)
+        self.worker().wait_line("one, again")
+        self.broker.wait_status(lambda report: report["unacknowledged"] == 0, "acknowledgement")
+
+    def test_what_fails_is_tried_again_and_ends_in_sys_dead(self):
+        dead = harness.popen("sub", "-v", "-n", "1", "$sys.dead", env=self.broker.env())
+        self.addCleanup(dead.end)
+        dead.wait_line("ready", "err")
+        worker = self.worker()
+        self.publish("jobs.a", "two!")
+        for line in ("two!", "two!, again", "two!, again"):
+            worker.wait_line(line)
+        self.assertEqual(dead.result().out, b"$sys.dead two!\n")
 
 
 class ChatTest(ExampleTest):

@@ -79,6 +79,8 @@ enum {
         LIMIT_LOW_WATER_DIVISOR = 4,
         /* "stall_ms": backlog above low water for so long ends the session. */
         LIMIT_STALL_MS = 30000,
+        /* "linger_ms": what a group that acknowledges holds is kept so long without members. */
+        LIMIT_LINGER_MS = 30000,
         /* "handshake_ms": from accept to HELLO. 30 s, not 5: slow boots (dbus 1.9.4). */
         LIMIT_HANDSHAKE_MS = 30000,
         /* "drain_ms": what a leaving session, or SIGTERM, gives the queues. */

@@ -48,9 +48,21 @@ static void drop(void *arg, int fd)
         (void)size_at(arg, fd);
 }
 
+static int copy(void *arg, int fd)
+{
+        struct play *p = arg;
+        uint64_t size = 0;
+
+        if (p->is_store_full)
+                return -EMFILE;
+        if (fd >= FIRST_FILE)
+                memcpy(&size, size_at(p, fd), sizeof(size));
+        return file_new(p, size);
+}
+
 struct core_store file_store(struct play *p)
 {
-        return (struct core_store){append, seal, drop, p};
+        return (struct core_store){append, seal, drop, copy, p};
 }
 
 void file_read(const struct play *p, const struct core_packet *packet)

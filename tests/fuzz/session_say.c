@@ -12,7 +12,7 @@ static struct slice text(const char *s)
 static struct slice topic_of(uint8_t n)
 {
         static const char *const topics[] = {"a", "a.b", "b", "_a", "$sys.status", "", "a..b", "*",
-                "a.*", ">", "a.>", "*.b", "a.b.c", "_a.>", "$sys.x", "b.c.d.e.f.g"};
+                "a.*", ">", "a.>", "*.b", "a.b.c", "_a.>", "$sys.dead", "b.c.d.e.f.g"};
 
         return text(topics[n % ARRAY_LEN(topics)]);
 }
@@ -48,9 +48,39 @@ static void say_sub(struct play *p, struct client *c)
                         .queue_messages = more >> 3},
         };
 
-        if (how >> 6 == 2 && !(how & 1))
+        if (how >> 6 == 2 && !(how & 1)) {
                 m.sub.group = (struct slice){(const uint8_t *)"g", 1};
+                m.sub.ack = how & 2;
+                m.sub.ack_ms = 500;
+                m.sub.max_deliveries = 2;
+        }
         say(p, &m);
+}
+
+/* About what has come: acknowledged, refused, or its window given back. */
+static void say_answer(struct play *p, const struct client *c, uint8_t how)
+{
+        uint64_t last = c->last_seq - size_min(c->last_seq, how >> 3 & 3);
+        struct message m = {.type = how & 2 ? WIRE_ACK : WIRE_NACK};
+
+        m.ack.last = last;
+        m.ack.first = last - size_min(last, how >> 5);
+        m.ack.delay_ms = m.type == WIRE_NACK && how & 1 ? 300 : 0;
+        if ((how & 6) == 6) {
+                m.type = WIRE_CREDIT;
+                m.credit = (struct msg_credit){WIRE_CREDIT_SUB, how >> 3 & 7, 1 + (how >> 6)};
+        }
+        say(p, &m);
+}
+
+static void say_answer_or_ping(struct play *p, const struct client *c)
+{
+        uint8_t how = next(p);
+
+        if (how & 6)
+                say_answer(p, c, how);
+        else
+                say(p, &(struct message){.type = how & 1 ? WIRE_PING : WIRE_PONG});
 }
 
 static void say_pubs(struct play *p, struct client *c)
@@ -121,7 +151,7 @@ static void say_one(struct play *p, struct client *c, uint8_t what)
                                .number = c->last_id - size_min(c->last_id, next(p) % 4)});
                 break;
         case 6:
-                say(p, &(struct message){.type = next(p) & 1 ? WIRE_PING : WIRE_PONG});
+                say_answer_or_ping(p, c);
                 break;
         default:
                 say_raw(p);

@@ -1,0 +1,160 @@
+/* Design note. What has failed too often is published to `$sys.dead`: the same payload, descriptors
+ * and sender, with the headers `$topic` and `$group` beside its own. It never waits, like all that
+ * the broker publishes: who has no room is told of a gap.
+ *
+ * With its two headers it may be too long for a frame; then its payload goes to the store, and it
+ * is placed. Descriptors are shared with the publication that failed, except then: a set does not
+ * change, so a new one has copies. What fails on `$sys.dead` itself is only counted. */
+#include "broker/core/pool.h"
+#include "proto/wire/headers.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char DEAD[] = "$sys.dead";
+
+static struct header text_header(const char *key, const uint8_t *text, size_t len)
+{
+        return (struct header){
+                .key = slice_of(key), .kind = HEADER_STR, .value.bytes = {text, len}};
+}
+
+/* Its own, which were checked, and the two that say where it failed. */
+static int put_headers(
+        const struct pool *p, const struct msg *m, const struct msg_pub *pub, struct buf *out)
+{
+        struct header all[WIRE_HEADER_ENTRIES + 2];
+        struct reader r = {pub->headers.data, pub->headers.data + pub->headers.len};
+        size_t n = 0;
+        uint32_t n_own = 0;
+
+        all[n++] = text_header("$topic", m->data + m->topic_at, m->topic_len);
+        all[n++] = text_header("$group", p->text, p->name_len);
+        if (pub->n_headers && read_map(&r, &n_own))
+                return -EPROTO;
+        for (; n_own && n < ARRAY_LEN(all); n_own--, n++) {
+                if (headers_next(&r, &all[n]))
+                        return -EPROTO;
+        }
+        return headers_encode(out, all, n);
+}
+
+/* A set of its own: copies of the descriptors that come with it, and one of the payload. */
+static int place(struct core *c, struct msg_pub *pub, const struct msg *m, struct fdset **ret_fds)
+{
+        const struct core_store *store = &c->config.store;
+        int fds[WIRE_FDS + 1], file = -1, r = 0;
+        size_t n = 0;
+
+        if (c->count.held_fds + pub->n_fds + 1 > c->config.limits.held_fds)
+                return -EMFILE;
+        for (; n < pub->n_fds && r == 0; n++) {
+                fds[n] = store->copy(store->arg, fdset_fds(m->fds)[n]);
+                if (fds[n] < 0) {
+                        r = fds[n];
+                        break;
+                }
+        }
+        if (r == 0)
+                r = store->append(store->arg, &file, pub->payload.data, pub->payload.len);
+        if (r == 0)
+                r = store->seal(store->arg, file);
+        if (file >= 0)
+                fds[n++] = file;
+        if (r == 0)
+                r = fdset_new_take(fds, n, c->config.yard, ret_fds);
+        else
+                while (n)
+                        store->drop(store->arg, fds[--n]);
+        if (r < 0)
+                return r;
+        pub->size = pub->payload.len;
+        pub->payload = (struct slice){NULL, 0};
+        pub->n_fds++;
+        return 0;
+}
+
+/* Writes the PUB to `out`; `*ret_fds` is what it has of its own then. */
+static int write_pub(struct core *c, const struct pool *p, const struct msg *m, struct buf *out,
+        struct msg_pub *pub, struct fdset **ret_fds)
+{
+        struct buf headers cleanup_(buf_deinit) = BUF_INIT;
+        struct message pm = {.type = WIRE_PUB};
+        int r = put_headers(p, m, pub, &headers);
+
+        if (r < 0)
+                return r;
+        pub->topic = slice_of(DEAD);
+        pub->headers = (struct slice){headers.data, headers.len};
+        pm.pub = *pub;
+        r = message_encode(out, &pm);
+        if (r < 0 || out->len <= WIRE_FRAME_BYTES)
+                return r;
+        buf_clear(out);
+        r = place(c, pub, m, ret_fds);
+        pm.pub = *pub;
+        return r < 0 ? r : message_encode(out, &pm);
+}
+
+static struct msg *message_of(struct core *c, const struct pool *p, struct msg *m)
+{
+        struct buf frame cleanup_(buf_deinit) = BUF_INIT;
+        struct fdset *own = NULL;
+        struct msg_pub pub;
+        struct frame f;
+        const uint8_t *at = m->data;
+
+        /* It was scanned and decoded before. */
+        if (scan_frame(&at, m->data + m->len, &f) != 0 || message_decode_pub(&f, &pub) != 0 ||
+                write_pub(c, p, m, &frame, &pub, &own) < 0) {
+                fdset_unref(own);
+                return NULL;
+        }
+        struct msg *dead = msg_new(frame.data, frame.len);
+        if (!dead) {
+                fdset_unref(own);
+                return NULL;
+        }
+        dead->n_frames = 1;
+        dead->n_fds = pub.n_fds;
+        dead->placed = pub.size;
+        dead->topic_at = 4; /* array, type, n_fds, and the head of a short str */
+        dead->topic_len = sizeof(DEAD) - 1;
+        dead->born_ns = c->now_ns;
+        dead->sender = m->sender;
+        dead->peer = m->peer;
+        if (own)
+                msg_take_fds(c, dead, own);
+        else
+                msg_share_fds(dead, m);
+        return dead;
+}
+
+/* There is no memory for it: who would have got it is told so. */
+static void lose(struct core *c, const struct route *route)
+{
+        for (uint32_t i = 0; i < route->n_targets; i++) {
+                struct session *s = route->targets[i].session;
+                struct subset *subset = route->targets[i].subset;
+                if (s && s->state == SESSION_OPEN &&
+                        queue_lose(c, s, subset, WIRE_GAP_NO_MEMORY, 1) < 0)
+                        session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+        }
+}
+
+void dead_publish(struct core *c, const struct pool *p, struct msg *m)
+{
+        struct route *route;
+        bool is_dead_already = m->topic_len == sizeof(DEAD) - 1 &&
+                               !memcmp(m->data + m->topic_at, DEAD, m->topic_len);
+
+        if (is_dead_already || route_get(c, DEAD, sizeof(DEAD) - 1, &route) != 0 ||
+                !route->n_targets)
+                return;
+        struct msg *dead = message_of(c, p, m);
+        if (!dead)
+                lose(c, route);
+        for (uint32_t i = 0; dead && i < route->n_targets; i++)
+                admit_without_waiting(c, &route->targets[i], dead);
+        msg_unref(dead);
+}

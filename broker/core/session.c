@@ -6,7 +6,7 @@
  * sent (core_is_over). Until then its id stays valid and its input is ignored. And it may happen
  * anywhere, while its subscriptions and requests are walked: those go when the call is done
  * (session_strip). */
-#include "broker/core/internal.h"
+#include "broker/core/pool.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -132,8 +132,11 @@ int core_open(
         return 0;
 }
 
+/* From groups in the order in which it joined: what it had there goes to others in that order. */
 static void drop_subs(struct core *c, struct session *s)
 {
+        for (struct list *link; (link = list_first(&s->pooled));)
+                sub_free(c, list_entry(link, struct member, of_session)->sub);
         for (struct map_node *n; (n = map_any(&s->subs));)
                 sub_free(c, container_of(n, struct sub, by_number));
 }

@@ -12,6 +12,12 @@ void heap_deinit(struct heap *h)
         *h = (struct heap){0};
 }
 
+/* Which comes first. */
+static bool is_before(const struct heap_node *a, const struct heap_node *b)
+{
+        return a->at_ns == b->at_ns ? a->set < b->set : a->at_ns < b->at_ns;
+}
+
 static void put(struct heap *h, size_t i, struct heap_node *node)
 {
         h->nodes[i] = node;
@@ -22,7 +28,7 @@ static void sift_up(struct heap *h, struct heap_node *node)
 {
         size_t i = node->place - 1;
 
-        while (i > 0 && h->nodes[(i - 1) / 2]->at_ns > node->at_ns) {
+        while (i > 0 && is_before(node, h->nodes[(i - 1) / 2])) {
                 put(h, i, h->nodes[(i - 1) / 2]);
                 i = (i - 1) / 2;
         }
@@ -37,9 +43,9 @@ static void sift_down(struct heap *h, struct heap_node *node)
                 size_t child = 2 * i + 1;
                 if (child >= h->n)
                         break;
-                if (child + 1 < h->n && h->nodes[child + 1]->at_ns < h->nodes[child]->at_ns)
+                if (child + 1 < h->n && is_before(h->nodes[child + 1], h->nodes[child]))
                         child++;
-                if (h->nodes[child]->at_ns >= node->at_ns)
+                if (!is_before(h->nodes[child], node))
                         break;
                 put(h, i, h->nodes[child]);
                 i = child;
@@ -70,6 +76,7 @@ int heap_set(struct heap *h, struct heap_node *node, uint64_t at_ns)
                 put(h, h->n++, node);
         }
         node->at_ns = at_ns;
+        node->set = h->n_set++;
         sift_up(h, node);
         sift_down(h, node);
         return 0;

@@ -9,6 +9,7 @@
 
 struct heap_node {
         uint64_t at_ns;
+        uint64_t set; /* number of the setting */
         size_t place; /* 1 + index in the heap; 0 = in no heap (so zeroed memory is right) */
 };
 
@@ -16,6 +17,7 @@ struct heap_node {
 struct heap {
         struct heap_node **nodes;
         size_t n, cap;
+        uint64_t n_set; /* ever */
 };
 
 void heap_deinit(struct heap *h);
@@ -26,7 +28,8 @@ BT_MUST int heap_set(struct heap *h, struct heap_node *node, uint64_t at_ns);
 /* heap_remove takes `node` out, if it is in. */
 void heap_remove(struct heap *h, struct heap_node *node);
 
-/* heap_peek returns the earliest entry, NULL if there is none. */
+/* heap_peek returns the earliest entry, of several the one that was set first; NULL if there is
+ * none. */
 struct heap_node *heap_peek(const struct heap *h);
 
 #endif

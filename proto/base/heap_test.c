@@ -124,3 +124,20 @@ TEST(without_memory_an_entry_stays_out_and_the_others_in)
         CHECK_EQ(h.n, n);
         check_places(&h);
 }
+
+TEST(of_two_with_the_same_time_the_one_set_first_is_first)
+{
+        enum { EACH = 50 };
+        struct heap h cleanup_(heap_deinit) = {0};
+        struct heap_node nodes[3 * EACH] = {{0}};
+
+        for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
+                CHECK_EQ(heap_set(&h, &nodes[i], 7 + i % 3), 0);
+        CHECK_EQ(heap_set(&h, &nodes[0], 7), 0); /* again: it is the last of its kind now */
+        heap_remove(&h, &nodes[3]);
+        for (size_t i = 6; i < ARRAY_LEN(nodes); i += 3) {
+                CHECK(heap_peek(&h) == &nodes[i]);
+                heap_remove(&h, &nodes[i]);
+        }
+        CHECK(heap_peek(&h) == &nodes[0]);
+}

@@ -230,8 +230,8 @@ struct baton_subscription {
         const char *group;                    /* share the work with the other members */
         uint32_t window;         /* messages under way to this client; 0: none, groups 16 */
         bool ack;                /* group: acknowledge each, when the callback has returned */
-        uint32_t ack_ms;         /* ack: unacknowledged for so long goes to another; 0: 30,000 */
-        uint32_t max_deliveries; /* ack: then to `$sys.dead`; 0: 5 */
+        uint32_t ack_ms;         /* ack: the first unacknowledged for so long; 0: 30,000 */
+        uint32_t max_deliveries; /* ack: failed so often it goes to `$sys.dead`; 0: 5 */
         bool no_retained;        /* not the last values from before */
         bool hold; /* messages count until baton_release, or with `ack` until baton_ack or
                     * baton_nack, not until the callback ends */
@@ -267,17 +267,19 @@ BATON_API BATON_MUST int baton_unsubscribe(baton *b, uint32_t sub);
  * Returns 0 · -ENOENT (no such subscription, or nothing is held). */
 BATON_API BATON_MUST int baton_release(baton *b, uint32_t sub);
 
-/* A group with `ack` keeps each message until a member has acknowledged it: what a member has not
- * when it ends, or refuses, or does not answer within ack_ms, is delivered to another
- * (baton_message.redelivered counts), at most max_deliveries times. So a message may be worked on
- * twice, but is not lost with a worker.
+/* A group with `ack` keeps each message until a member has acknowledged it. What a member has not,
+ * when it ends, refuses it, or does not answer the first of what it has within ack_ms (a day at
+ * most), is delivered to another (baton_message.redelivered counts). So a message may be worked on
+ * twice, but is not lost with a worker. What has failed max_deliveries times, refused or first at a
+ * member that died or was late, goes to `$sys.dead`.
  *
  * baton_ack says that the message with this receipt (baton_message.receipt) is done; baton_nack
  * that it is not, and that another member, or this one, shall have it, in `delay_ms` (up to a day).
- * The return of the callback acknowledges; a callback that calls baton_nack refuses instead. With
- * `hold` nothing is acknowledged by itself, and they are called later, in any order.
- * Neither waits. Returns 0 · -ENOENT (no receipt, or of an earlier connection: the message has
- * gone to another member) · -ENOTCONN · -ENOMEM. */
+ * The return of the callback acknowledges, before the next one is called; a callback that calls
+ * baton_nack refuses instead. With `hold` nothing is acknowledged by itself, and they are called
+ * later, in any order. Neither waits. What was answered before is ignored.
+ * Returns 0 · -ENOENT (no receipt of this connection: the message has gone to another member) ·
+ * -ENOTCONN · -ENOMEM. */
 BATON_API BATON_MUST int baton_ack(baton *b, uint64_t receipt);
 BATON_API BATON_MUST int baton_nack(baton *b, uint64_t receipt, uint32_t delay_ms);
 

@@ -58,7 +58,7 @@ int connect_forget_old(struct baton *b)
         b->loss_code = 0;
         b->loss_text[0] = '\0';
         in->owed_fds = 0;
-        in->ack_first = in->answered = 0;
+        in->current_sub = in->answered = 0;
         in->view = NULL;
         in->held_id = 0;
         assembly_deinit(&in->assembly);

@@ -42,8 +42,8 @@ struct in {
         char topic[WIRE_TOPIC_BYTES + 1];
         size_t topic_len;
         bool is_same_topic; /* the latest publication had that of the one before: a hint */
-        uint64_t ack_first, ack_last; /* acknowledgements to send; 0: none */
-        uint64_t answered;            /* what the application has answered itself, last */
+        uint64_t current_sub, current_seq; /* the callback that counts and is running; 0: none */
+        uint64_t answered;                 /* delivery that was acknowledged or refused last */
 };
 
 /* in_run dispatches what there is, up to a fair share. Only the outermost call may. Returns the

@@ -215,6 +215,13 @@ int out_kick(struct baton *b)
         return out_push(b);
 }
 
+int out_urge(struct baton *b)
+{
+        const struct out *o = &b->out;
+
+        return o->len && o->cork == b->busy && !o->blocked ? out_push(b) : 0;
+}
+
 void out_note_credit(struct baton *b, uint64_t bytes)
 {
         struct out *o = &b->out;

@@ -194,6 +194,8 @@ BT_MUST int out_leave(struct baton *b);
  * out_part is the last: what is left in the buffer is opened to the flusher, unless the application
  * has said that it sends it (cork), or a callback is running. Returns `result`, or why the rest
  * could not be sent. */
+/* out_urge sends what is there though the handle is busy, unless the application has corked it. */
+BT_MUST int out_urge(struct baton *b);
 void out_hold(struct baton *b);
 BT_MUST int out_part(struct baton *b, int result);
 

@@ -36,8 +36,8 @@ BT_MUST int subs_restore(struct baton *b, unsigned *n_asked);
 
 /* window.c. subs_begin: one that counts goes to the callback of `id` now. subs_delivered: it has
  * returned; gives the broker what is due. subs_lost: `n` will not come, a gap says. */
-void subs_begin(struct baton *b, uint64_t id);
-void subs_delivered(struct baton *b, uint64_t id, uint64_t seq);
+void subs_begin(struct baton *b, uint64_t id, uint64_t seq);
+void subs_delivered(struct baton *b, uint64_t id);
 void subs_lost(struct baton *b, uint64_t id, uint64_t n);
 
 /* subs_receipt names a delivery of this connection. */
@@ -46,7 +46,8 @@ uint64_t subs_receipt(const struct baton *b, uint64_t seq);
 /* subs_missed: what came cannot be dispatched. Another member of the group may have it. */
 void subs_missed(struct baton *b, uint64_t id, uint64_t seq, bool gap_follows);
 
-/* subs_acknowledge sends the acknowledgements that subs_delivered gathered. */
-void subs_acknowledge(struct baton *b);
+/* subs_settle acknowledges what the callback of `s`, if that is running, was called with: as its
+ * return would have done. */
+void subs_settle(struct baton *b, const struct sub *s);
 
 #endif

@@ -250,6 +250,7 @@ static int unsubscribe(struct baton *b, uint32_t sub)
                 end_unasked(b, sub);
         if (r == 0 && b->link) {
                 /* Nobody waits for the answer: an id that finds no operation is ignored. */
+                subs_settle(b, subs_find(b, sub));
                 m.unsub = (struct msg_unsub){b->ops.next_id++, sub};
                 r = out_control(b, &m);
         }
@@ -272,9 +273,13 @@ static int subscribe(struct baton *b, const char *filter, const struct baton_sub
         op->nested = b->dispatching;
         if ((r = start(b, filter, options, fn, arg, op)) < 0)
                 return r;
-        uint32_t id = op->sub;
+        uint32_t id = op->sub, before = ret_sub ? *ret_sub : 0;
+        if (ret_sub)
+                *ret_sub = id; /* its callback may be called while we wait */
         r = handle_await_op(b, op, &w, clock_deadline(SUBSCRIBE_TIMEOUT_MS));
         if (r < 0) {
+                if (ret_sub)
+                        *ret_sub = before;
                 /* It may be in force: the answer is missing, not the subscription. */
                 if (!b->freed && subs_find(b, id) && unsubscribe(b, id) < 0)
                         subs_remove(b, id);
@@ -284,8 +289,6 @@ static int subscribe(struct baton *b, const char *filter, const struct baton_sub
         if (r != (int)wanted && r < WIRE_OVERFLOW_N_)
                 handle_log(b, "%s: overflow is %s here, not %s", filter,
                         wire_overflow_name((enum wire_overflow)r), wire_overflow_name(wanted));
-        if (ret_sub)
-                *ret_sub = id;
         return 0;
 }
 

@@ -74,10 +74,10 @@ HOT void call_sub(struct baton *b, struct view *v, uint32_t id)
         m->subscription = id;
         m->receipt = bt_unlikely(s->ack) ? subs_receipt(b, m->seq) : 0;
         if (counted)
-                subs_begin(b, id);
+                subs_begin(b, id, m->seq);
         call(b, s->fn, m, s->arg);
         if (counted && !is_over(b, v))
-                subs_delivered(b, id, m->seq);
+                subs_delivered(b, id);
 }
 
 static void call_reply(struct baton *b, struct view *v)
@@ -376,5 +376,4 @@ void view_run(struct baton *b, struct view *v)
         uint64_t next = v->has_delivery ? v->delivery.seq + v->k : 0;
         if (next > b->in.last_seq + 1)
                 b->in.last_seq = next - 1;
-        subs_acknowledge(b);
 }

@@ -3,9 +3,9 @@
  * The broker lets a subscription with a window run as far ahead as the window; half of it at a time
  * is given back after the callbacks, so a slow one is not flooded and a fast one never waits. With
  * `hold` the application gives back, each at once: it is work that took its time. A group
- * subscription with `ack` gives back by acknowledging: when its callback has returned, for a packet
- * together; with `hold` when the application says so. A receipt is the number of a delivery and the
- * connection that it came over, for numbers begin anew with each.
+ * subscription with `ack` gives back by acknowledging: when its callback has returned, each at
+ * once, unless the application corks; with `hold` when the application says so. A receipt is the
+ * number of a delivery and the connection that it came over, for numbers begin anew with each.
  *
  * What was lost on the way has taken a place too, and gives it back: when the broker's gap is told,
  * or at once if it was lost here. */
@@ -13,30 +13,16 @@
 
 #include <errno.h>
 
-void subs_acknowledge(struct baton *b)
-{
-        struct in *in = &b->in;
-        struct message m;
-
-        if (!in->ack_first || !b->link)
-                return;
-        m.type = WIRE_ACK;
-        m.ack = (struct msg_ack){in->ack_first, in->ack_last, 0};
-        in->ack_first = 0;
-        /* Should it fail, the message goes to another member: at least once. */
-        int r = out_control(b, &m);
-        (void)r;
-}
-
+/* At once: work that is done should not be done again because this process dies in the next one.
+ * Should it fail, the message goes to another member: at least once. */
 static void acknowledge(struct baton *b, uint64_t seq)
 {
-        struct in *in = &b->in;
+        struct message m = {.type = WIRE_ACK, .ack = {seq, seq, 0}};
+        int r = out_control(b, &m);
 
-        if (in->ack_first && seq != in->ack_last && seq != in->ack_last + 1)
-                subs_acknowledge(b);
-        if (!in->ack_first)
-                in->ack_first = seq;
-        in->ack_last = seq;
+        if (r == 0)
+                r = out_urge(b);
+        (void)r;
 }
 
 /* Gives `n` back once `least` are owed. */
@@ -53,24 +39,39 @@ static void give_back(struct baton *b, struct sub *s, uint64_t n, uint32_t least
                 s->owed = 0;
 }
 
-void subs_begin(struct baton *b, uint64_t id)
+void subs_begin(struct baton *b, uint64_t id, uint64_t seq)
 {
         struct sub *s = subs_find(b, id);
+
+        b->in.current_sub = id;
+        b->in.current_seq = seq;
 
         if (s && s->options.hold && !s->ack)
                 s->n_held++;
 }
 
-void subs_delivered(struct baton *b, uint64_t id, uint64_t seq)
+void subs_settle(struct baton *b, const struct sub *s)
+{
+        struct in *in = &b->in;
+
+        if (in->current_sub != s->id || in->current_seq == in->answered || !b->link)
+                return;
+        if (s->ack && !s->options.hold)
+                acknowledge(b, in->current_seq);
+        in->answered = in->current_seq;
+}
+
+void subs_delivered(struct baton *b, uint64_t id)
 {
         struct sub *s = subs_find(b, id);
 
-        if (!s || !b->link)
+        b->in.current_sub = id; /* callbacks of others may have run within */
+        if (s && b->link && s->ack)
+                subs_settle(b, s);
+        b->in.current_sub = 0;
+        if (!s || !b->link || s->ack)
                 return;
-        if (s->ack) {
-                if (!s->options.hold && seq != b->in.answered)
-                        acknowledge(b, seq);
-        } else if (!s->options.hold)
+        if (!s->options.hold)
                 give_back(b, s, 1, (s->window + 1) / 2);
 }
 
@@ -114,7 +115,8 @@ static int answer(struct baton *b, uint64_t receipt, struct message *m)
                 return handle_fail(b, -ENOENT, "no receipt of this connection");
         m->ack.first = m->ack.last = seq;
         b->in.answered = seq;
-        return out_control(b, m);
+        int r = out_control(b, m);
+        return r < 0 ? r : out_urge(b);
 }
 
 int baton_ack(baton *b, uint64_t receipt)

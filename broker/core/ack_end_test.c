@@ -71,15 +71,17 @@ TEST(a_group_waits_for_its_members_to_come_back)
         fake_close(a);
         fake_confirmed(pub, 1, "w", "3");
         expect_ok(pub, 1, 1);
-        fake_confirmed(pub, 2, "w", "4"); /* no room, and nobody to wait for */
-        expect_ok(pub, 2, 0);
+        fake_confirmed(pub, 2, "w", "4"); /* no room */
+        expect_nothing(pub);
         fake_tick(&f, 999);
         a = fake_open(&f);
         fake_member(a, 1, "w", "g", &(struct fake_ack){.ack_ms = 7}); /* it may have changed */
         expect_again(a, "w", "1", 1);
         expect_again(a, "w", "2", 0);
         expect_again(a, "w", "3", 0);
-        fake_acknowledge(a, 1, 3);
+        expect_again(a, "w", "4", 0); /* its limits, too */
+        expect_ok(pub, 2, 1);
+        fake_acknowledge(a, 1, 4);
         fake_tick(&f, 1000);
         fake_pub(pub, "w", "5");
         expect_again(a, "w", "5", 0);
@@ -103,26 +105,45 @@ TEST(what_a_group_holds_is_given_up_in_the_end)
         fake_deinit(&f);
 }
 
-TEST(publishers_that_wait_for_a_group_go_on_when_its_last_member_leaves)
+TEST(publishers_that_wait_for_a_group_wait_for_its_members_or_its_end)
+{
+        for (int is_back = 0; is_back < 2; is_back++) {
+                struct fake f;
+                fake_init_with(&f, "linger_ms=1000");
+                struct client *pub = fake_open(&f), *a = fake_open(&f), *other = fake_open(&f);
+
+                fake_member(a, 1, "w", "g", &(struct fake_ack){.queue_messages = 1});
+                fake_sub(other, 1, "o");
+                for (uint64_t id = 1; id <= 2; id++)
+                        fake_confirmed(pub, id, "w", "x");
+                fake_pub(pub, "o", "behind");
+                expect_ok(pub, 1, 1);
+                fake_close(a);
+                expect_nothing(pub);
+                if (is_back) {
+                        fake_member(a = fake_open(&f), 1, "w", "g", &PLAIN);
+                        expect_again(a, "w", "x", 1);
+                        expect_again(a, "w", "x", 0);
+                }
+                fake_tick(&f, 1000);
+                expect_ok(pub, 2, is_back ? 1 : 0);
+                expect_pub(other, "o", "behind");
+                fake_deinit(&f);
+        }
+}
+
+TEST(requests_that_wait_for_a_group_are_told_at_once)
 {
         struct fake f;
         fake_init(&f);
-        struct client *pub = fake_open(&f), *a = fake_open(&f), *other = fake_open(&f);
+        struct client *asker = fake_open(&f), *a = fake_open(&f);
 
         fake_member(a, 1, "w", "g", &(struct fake_ack){.queue_messages = 1});
-        fake_sub(other, 1, "o");
-        for (uint64_t id = 1; id <= 2; id++)
-                fake_confirmed(pub, id, "w", "x");
-        fake_pub(pub, "o", "behind");
-        expect_ok(pub, 1, 1);
-        expect_nothing(other);
+        CHECK(fake_ask(asker, 1, 0, "w", a));
+        CHECK(!fake_ask(asker, 2, 0, "w", a)); /* parked */
         fake_close(a);
-        expect_ok(pub, 2, 0);
-        expect_pub(other, "o", "behind");
-        a = fake_open(&f);
-        fake_member(a, 1, "w", "g", &PLAIN);
-        expect_again(a, "w", "x", 1);
-        expect_nothing(a);
+        expect_err(asker, 2, WIRE_CODE_NO_RESPONDERS);
+        expect_err(asker, 1, WIRE_CODE_RESPONDER_GONE);
         fake_deinit(&f);
 }
 

@@ -150,6 +150,7 @@ TEST(what_cannot_be_read_for_one_goes_to_another_without_a_gap)
                 if (has_begun)
                         CHECK_EQ(expect(a, WIRE_END)->m.number, 1);
                 expect_nothing(a);
+                fake_tick(&f, 1000);
                 CHECK_EQ(expect_large(b, "w", 1, SIZE)->delivery.redelivered, 1);
                 fake_deinit(&f);
         }
@@ -165,7 +166,77 @@ TEST(what_nobody_can_read_ends_in_time)
         a->reads_nothing = true;
         fake_placed(pub, "w", 1, SIZE);
         expect_nothing(a);
+        for (int i = 1; i < WIRE_DELIVERIES_DEFAULT; i++) {
+                CHECK_EQ(fake_report(&f, "dead"), 0);
+                fake_tick(&f, 1000);
+        }
         CHECK_EQ(fake_report(&f, "dead"), 1);
         CHECK_EQ(fake_report(&f, "descriptors"), 0);
+        fake_deinit(&f);
+}
+
+/* What was taken from it in the middle of a payload is another's, whatever becomes of the rest. */
+TEST(the_rest_of_a_payload_that_is_elsewhere_cannot_be_lost)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *a = fake_open(&f), *b = fake_open_memfd(&f);
+        static const struct fake_ack soon = {.ack_ms = 100};
+
+        fake_member(a, 1, "w", "g", &soon);
+        begin_chunks(pub, a);
+        fake_member(b, 1, "w", "g", &soon);
+        fake_tick(&f, 100);
+        expect_large(b, "w", 1, SIZE);
+        a->reads_nothing = true;
+        fake_room(a, SIZE_MAX);
+        CHECK_EQ(expect(a, WIRE_END)->m.number, 1);
+        expect_nothing(a);
+        CHECK_EQ(fake_report(&f, "dropped"), 0);
+        fake_deinit(&f);
+}
+
+TEST(the_rest_of_a_request_that_is_elsewhere_takes_no_right_away)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *asker = fake_open(&f), *a = fake_open(&f);
+        struct core_packet packet;
+
+        fake_member(a, 1, "w", "g", &(struct fake_ack){.window = 0});
+        a->room = 0;
+        say_request(asker, 1, 0);
+        say_placed(asker, "w", 1, SIZE);
+        fake_feed_fds(asker, fake_placed_fds(&f, 0, 1, SIZE));
+        fake_flush(&f);
+        fake_room(a, 66000);
+        uint64_t token = expect(a, WIRE_BEGIN)->delivery.token;
+        a->room = 0;
+        fake_refuse(a, 1, 1, 0);
+        core_writable(f.core, a->id, f.now_ns);
+        CHECK(core_out_build(f.core, a->id, &packet));
+        core_out_done(f.core, a->id, CORE_OUT_UNREADABLE, f.now_ns);
+        fake_room(a, SIZE_MAX);
+        fake_forget(a);
+        fake_acknowledge(a, 2, 2);
+        fake_reply(a, token, 0, 3, "done");
+        expect_ok(a, 3, 1);
+        fake_deinit(&f);
+}
+
+TEST(descriptors_and_placed_payloads_in_a_group_are_bounded)
+{
+        struct fake f;
+        fake_init_with(&f, "held_fds=1000 queue_fds=40");
+        struct client *pub = fake_open(&f), *silent = fake_open(&f), *other = fake_open(&f);
+        static const struct fake_ack patient = {.window = 1, .max_fds = 16, .ack_ms = 86400000};
+
+        fake_member(silent, 1, "w", "g", &patient);
+        fake_sub_fds(other, 1, "o", 16);
+        for (int i = 0; i < 10; i++) {
+                say_fds(pub, "w", 16, "fd");
+                fake_send(pub, 16);
+        }
+        CHECK_EQ(fake_report(&f, "parked"), 8);
         fake_deinit(&f);
 }

@@ -69,6 +69,7 @@ struct entry {
         bool withheld;      /* its descriptors are not for this receiver */
         bool is_chunked;    /* nor is the one of its payload */
         bool is_retained;   /* the topic's last value from before */
+        bool is_spent;      /* what it was a place of is elsewhere: it only goes on */
         uint8_t kind;       /* enum entry_kind */
         uint8_t gap_reason; /* enum wire_gap_reason */
         union {

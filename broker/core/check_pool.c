@@ -14,7 +14,7 @@ static const char *count_entry(const struct pool *p, const struct pool_entry *e,
 {
         if (e->pool != p || list_is_linked(&e->of_request) != (e->request != NULL))
                 return "a publication that is in another pool";
-        if (!p->acks && (e->with || e->seq || e->n_sent))
+        if (!p->acks && (e->with || e->seq))
                 return "a publication under way where nobody acknowledges";
         if (!e->with && (e->seq || list_is_linked(&e->place.link)))
                 return "a publication with nobody that is queued or sent";
@@ -36,6 +36,8 @@ static const char *count_list(
                         return why;
                 load->bytes += e->msg->len;
                 load->messages += e->msg->n_frames;
+                load->fds += e->msg->n_fds;
+                load->placed_bytes += e->msg->placed;
         }
         return NULL;
 }
@@ -48,9 +50,13 @@ static const char *check_under_way(const struct member *m)
                         return "a publication that is under way to another";
                 if (!e->seq && !list_is_linked(&e->place.link))
                         return "a publication under way that is neither queued nor sent";
-                if (!e->timer.node.place)
-                        return "a publication under way without a deadline";
+                if (e->timer.node.place)
+                        return "a publication under way that waits for something else";
         }
+        if (m->timer.node.place != 0 && list_is_empty(&m->under_way))
+                return "a member with nothing to answer that has a deadline";
+        if (!m->timer.node.place && !list_is_empty(&m->under_way))
+                return "a member with something to answer and no deadline";
         return NULL;
 }
 
@@ -65,20 +71,23 @@ static const char *count_member(
 
 static const char *count_pool(const struct pool *p, struct held *sum)
 {
+        const struct list *lists[POOL_LISTS];
         struct load load = {.bytes = 0};
-        const char *why = count_list(p, &p->returned, &load, sum);
+        const char *why = NULL;
 
-        if (!why)
-                why = count_list(p, &p->waiting, &load, sum);
-        if (!why)
-                why = count_list(p, &p->delayed, &load, sum);
+        pool_lists(p, lists);
+        for (size_t i = 0; i < ARRAY_LEN(lists) && !why; i++)
+                why = count_list(p, lists[i], &load, sum);
         list_for_each (link, &p->members) {
+                const struct member *m = list_entry(link, struct member, at_pool);
                 if (!why)
-                        why = count_member(p, list_entry(link, struct member, at_pool), &load, sum);
+                        why = count_member(p, m, &load, sum);
+                sum->timers += m->timer.node.place > 0;
         }
         if (why)
                 return why;
-        if (load.bytes != p->load.bytes || load.messages != p->load.messages)
+        if (load.bytes != p->load.bytes || load.messages != p->load.messages ||
+                load.fds != p->load.fds || load.placed_bytes != p->load.placed_bytes)
                 return "a pool's load is not the sum of what it holds";
         sum->timers += p->timer.node.place > 0;
         return NULL;
@@ -90,11 +99,13 @@ static const char *check_pool(const struct core *c, const struct pool *p)
                 if (list_entry(link, struct pending, link)->target.pool != p)
                         return "a pending in the wrong pool";
         }
+        if (pool_could_admit(c, p))
+                return "publishers wait for a group that has room";
         if (list_is_empty(&p->members))
-                return p->timer.node.place && list_is_empty(&p->waiters)
-                               ? NULL
-                               : "a pool without members that does not end, or is waited for";
-        if (p->timer.node.place && (p->acks || list_is_empty(&p->waiters)))
+                return p->timer.node.place ? NULL : "a pool without members that does not end";
+        if (list_is_linked(&p->due))
+                return "a pool that is due was left behind";
+        if (p->timer.node.place && list_is_empty(&p->waiters))
                 return "a pool that is watched, and nobody waits for it";
         return pool_could_go_on(c, p) ? "publications wait though a member could take them" : NULL;
 }

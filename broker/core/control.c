@@ -1,8 +1,8 @@
 /* Design note. Everything a client says but publications: it is answered at once and overtakes what
  * is parked, so a session that is blocked as a publisher still subscribes, cancels, answers and
  * leaves. */
-#include "broker/core/internal.h"
 #include "broker/core/limits.h"
+#include "broker/core/pool.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
@@ -95,6 +95,28 @@ static bool group_is_valid(struct slice name)
         return topic_is_valid(name.data, name.len) && !memchr(name.data, '.', name.len);
 }
 
+/* A group has the options of its first member; those of one without members can be changed, but
+ * not what it has promised about what it holds. */
+static bool group_is_refused(struct core *c, struct session *s, const struct msg_sub *m)
+{
+        const struct pool *p = pool_find(c, m);
+
+        if (!p && c->pools.n >= c->config.limits.groups)
+                answer_err(
+                        c, s, m->id, WIRE_CODE_LIMIT, "groups", "too many groups (limit groups)");
+        else if (p && p->acks != m->ack && (p->load.messages || !list_is_empty(&p->members)))
+                answer_err(c, s, m->id, WIRE_CODE_DUPLICATE, "", "the group is there %s ack",
+                        p->acks ? "with" : "without");
+        else if (p && p->acks && !list_is_empty(&p->members) &&
+                 (p->ack_ms != pool_ack_ms(m) || p->max_deliveries != m->max_deliveries))
+                answer_err(c, s, m->id, WIRE_CODE_DUPLICATE, "",
+                        "the group is there with ack_ms %" PRIu64 " and max_deliveries %" PRIu64,
+                        p->ack_ms, p->max_deliveries);
+        else
+                return false;
+        return true;
+}
+
 static bool sub_is_refused(struct core *c, struct session *s, const struct msg_sub *m)
 {
         const char *option = missing_option(m);
@@ -113,13 +135,10 @@ static bool sub_is_refused(struct core *c, struct session *s, const struct msg_s
         else if (s->subs.n >= c->config.limits.subscriptions)
                 answer_err(c, s, m->id, WIRE_CODE_LIMIT, "subscriptions",
                         "too many subscriptions (limit subscriptions)");
-        else if (pool_differs(c, m))
-                answer_err(c, s, m->id, WIRE_CODE_DUPLICATE, "",
-                        "the group is there, and its ack, ack_ms or max_deliveries are others");
         else if (option)
                 answer_err(c, s, m->id, WIRE_CODE_UNSUPPORTED, "", "this broker has no %s", option);
         else
-                return false;
+                return m->group.data && group_is_refused(c, s, m);
         return true;
 }
 

@@ -21,6 +21,7 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         list_init(&c->ghosts);
         list_init(&c->runnable);
         list_init(&c->ended);
+        list_init(&c->due);
         list_init(&c->flying);
         list_init(&c->fd_waiters);
         c->flight_timer.kind = TIMER_FLIGHT;
@@ -130,8 +131,11 @@ static void fire(struct core *c, struct timer *t)
         case TIMER_POOL:
                 pool_timer(c, t);
                 break;
+        case TIMER_MEMBER:
+                pool_late(c, t);
+                break;
         case TIMER_POOL_ENTRY:
-                pool_time(c, t);
+                pool_entry_timer(c, t);
                 break;
         case TIMER_FLIGHT:
                 flight_tick(c);

@@ -39,7 +39,7 @@ struct core_limits {
         uint64_t sessions, unready, subscriptions, requests, routes, match_nodes;
         uint64_t payload_bytes, placed_bytes, spool_bytes, queue_fds, held_fds, flight_fds;
         uint64_t retained, retained_bytes;
-        uint64_t stall_ms, linger_ms, handshake_ms, drain_ms;
+        uint64_t stall_ms, linger_ms, groups, unacknowledged, handshake_ms, drain_ms;
 };
 
 /* core_limits_default fills in limits.h's values. */

@@ -1,8 +1,8 @@
 /* Design note. What has failed too often is published to `$sys.dead`: the same payload, descriptors
- * and sender, with the headers `$topic` and `$group` beside its own. It never waits, like all that
- * the broker publishes: who has no room is told of a gap.
+ * and sender, with the headers `$topic`, `$group` and `$deliveries` beside its own. It never waits,
+ * like all that the broker publishes: who has no room is told of a gap.
  *
- * With its two headers it may be too long for a frame; then its payload goes to the store, and it
+ * With these headers it may be too long for a frame; then its payload goes to the store, and it
  * is placed. Descriptors are shared with the publication that failed, except then: a set does not
  * change, so a new one has copies. What fails on `$sys.dead` itself is only counted. */
 #include "broker/core/pool.h"
@@ -13,26 +13,43 @@
 
 static const char DEAD[] = "$sys.dead";
 
+enum {
+        /* Keys and heads of the broker's headers, and the map's own head, are no longer. */
+        MORE_HEADERS_BYTES = 64,
+};
+
 static struct header text_header(const char *key, const uint8_t *text, size_t len)
 {
         return (struct header){
                 .key = slice_of(key), .kind = HEADER_STR, .value.bytes = {text, len}};
 }
 
-/* Its own, which were checked, and the two that say where it failed. */
-static int put_headers(
-        const struct pool *p, const struct msg *m, const struct msg_pub *pub, struct buf *out)
+static struct header number_header(const char *key, uint64_t n)
 {
-        struct header all[WIRE_HEADER_ENTRIES + 2];
+        return (struct header){.key = slice_of(key), .kind = HEADER_UINT, .value.u = n};
+}
+
+/* The broker's say where it failed and how often it was delivered; then come its own, which were
+ * checked, or how many those were, if there is no room for all. */
+static int put_headers(const struct pool_entry *e, const struct msg_pub *pub, struct buf *out)
+{
+        struct header all[WIRE_HEADER_ENTRIES];
         struct reader r = {pub->headers.data, pub->headers.data + pub->headers.len};
-        size_t n = 0;
+        const struct msg *m = e->msg;
         uint32_t n_own = 0;
+        size_t n = 0;
 
         all[n++] = text_header("$topic", m->data + m->topic_at, m->topic_len);
-        all[n++] = text_header("$group", p->text, p->name_len);
+        all[n++] = text_header("$group", e->pool->text, e->pool->name_len);
+        all[n++] = number_header("$deliveries", e->n_sent);
         if (pub->n_headers && read_map(&r, &n_own))
                 return -EPROTO;
-        for (; n_own && n < ARRAY_LEN(all); n_own--, n++) {
+        size_t len = pub->headers.len + m->topic_len + e->pool->name_len + MORE_HEADERS_BYTES;
+        if (n + n_own > WIRE_HEADER_ENTRIES || len > WIRE_HEADER_BYTES) {
+                all[n++] = number_header("$headers", n_own);
+                n_own = 0;
+        }
+        for (; n_own; n_own--, n++) {
                 if (headers_next(&r, &all[n]))
                         return -EPROTO;
         }
@@ -75,12 +92,12 @@ static int place(struct core *c, struct msg_pub *pub, const struct msg *m, struc
 }
 
 /* Writes the PUB to `out`; `*ret_fds` is what it has of its own then. */
-static int write_pub(struct core *c, const struct pool *p, const struct msg *m, struct buf *out,
+static int write_pub(struct core *c, const struct pool_entry *e, struct buf *out,
         struct msg_pub *pub, struct fdset **ret_fds)
 {
         struct buf headers cleanup_(buf_deinit) = BUF_INIT;
         struct message pm = {.type = WIRE_PUB};
-        int r = put_headers(p, m, pub, &headers);
+        int r = put_headers(e, pub, &headers);
 
         if (r < 0)
                 return r;
@@ -91,13 +108,14 @@ static int write_pub(struct core *c, const struct pool *p, const struct msg *m, 
         if (r < 0 || out->len <= WIRE_FRAME_BYTES)
                 return r;
         buf_clear(out);
-        r = place(c, pub, m, ret_fds);
+        r = place(c, pub, e->msg, ret_fds);
         pm.pub = *pub;
         return r < 0 ? r : message_encode(out, &pm);
 }
 
-static struct msg *message_of(struct core *c, const struct pool *p, struct msg *m)
+static struct msg *message_of(struct core *c, const struct pool_entry *e)
 {
+        struct msg *m = e->msg;
         struct buf frame cleanup_(buf_deinit) = BUF_INIT;
         struct fdset *own = NULL;
         struct msg_pub pub;
@@ -106,7 +124,7 @@ static struct msg *message_of(struct core *c, const struct pool *p, struct msg *
 
         /* It was scanned and decoded before. */
         if (scan_frame(&at, m->data + m->len, &f) != 0 || message_decode_pub(&f, &pub) != 0 ||
-                write_pub(c, p, m, &frame, &pub, &own) < 0) {
+                write_pub(c, e, &frame, &pub, &own) < 0) {
                 fdset_unref(own);
                 return NULL;
         }
@@ -142,8 +160,9 @@ static void lose(struct core *c, const struct route *route)
         }
 }
 
-void dead_publish(struct core *c, const struct pool *p, struct msg *m)
+void dead_publish(struct core *c, const struct pool_entry *e)
 {
+        const struct msg *m = e->msg;
         struct route *route;
         bool is_dead_already = m->topic_len == sizeof(DEAD) - 1 &&
                                !memcmp(m->data + m->topic_at, DEAD, m->topic_len);
@@ -151,7 +170,7 @@ void dead_publish(struct core *c, const struct pool *p, struct msg *m)
         if (is_dead_already || route_get(c, DEAD, sizeof(DEAD) - 1, &route) != 0 ||
                 !route->n_targets)
                 return;
-        struct msg *dead = message_of(c, p, m);
+        struct msg *dead = message_of(c, e);
         if (!dead)
                 lose(c, route);
         for (uint32_t i = 0; dead && i < route->n_targets; i++)

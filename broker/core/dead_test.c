@@ -58,7 +58,7 @@ TEST(what_failed_too_often_goes_to_sys_dead_with_where_it_failed)
         const struct got *g = expect_pub(dead, "$sys.dead", "!");
         expect_header(g, "$topic", "w.x");
         expect_header(g, "$group", "g");
-        CHECK_EQ(g->m.pub.n_headers, 3);
+        CHECK_EQ(g->m.pub.n_headers, 4);            /* and $deliveries */
         CHECK_EQ(g->delivery.session, pub->number); /* who sent it */
         CHECK_EQ(fake_report(&f, "dead"), 1);
         CHECK_EQ(fake_report(&f, "unacknowledged"), 0);
@@ -222,5 +222,78 @@ TEST(the_dead_may_be_worked_on_by_a_group_and_die_but_once)
         exhaust(b);
         CHECK_EQ(fake_report(&f, "dead"), 2);
         CHECK_EQ(fake_report(&f, "waiting"), 0);
+        fake_deinit(&f);
+}
+
+static void put_text(struct buf *to, const char *text, size_t n)
+{
+        uint8_t head[] = {0xd9, (uint8_t)n};
+
+        CHECK_EQ(buf_push(to, head, sizeof(head)), 0);
+        for (size_t i = 0; i < n; i++)
+                CHECK_EQ(buf_push(to, &text[i % strlen(text)], 1), 0);
+}
+
+/* `n` headers of so many bytes, under keys of four. */
+static void send_headers(struct client *c, unsigned n, size_t len)
+{
+        struct buf map cleanup_(buf_deinit) = BUF_INIT;
+        uint8_t head[] = {0xde, 0, (uint8_t)n};
+        char key[8];
+
+        CHECK_EQ(buf_push(&map, head, sizeof(head)), 0);
+        for (unsigned i = 0; i < n; i++) {
+                snprintf(key, sizeof(key), "k%03u", i % 1000);
+                put_text(&map, key, 4);
+                put_text(&map, "v", len);
+        }
+        say(c, &(struct message){.type = WIRE_PUB,
+                       .pub = {.topic = {(const uint8_t *)"w", 1},
+                               .headers = {map.data, map.len},
+                               .n_headers = n,
+                               .payload = {(const uint8_t *)"x", 1}}});
+        fake_go(c);
+}
+
+TEST(headers_that_have_no_room_beside_the_brokers_are_left_out_and_counted)
+{
+        static const struct {
+                unsigned n;
+                size_t len;
+                uint32_t n_left;
+        } cases[] = {{61, 1, 64}, {62, 1, 4}, {64, 1, 4}, {38, 200, 41}, {39, 201, 4}};
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct fake f;
+                fake_init(&f);
+                struct client *pub = fake_open(&f), *a = fake_open(&f), *dead = fake_open(&f);
+
+                fake_sub(dead, 1, "$sys.dead");
+                fake_member(a, 1, "w", "g", &TWICE);
+                send_headers(pub, cases[i].n, cases[i].len);
+                exhaust(a);
+                const struct got *g = expect_pub(dead, "$sys.dead", "x");
+                CHECK_EQ(g->m.pub.n_headers, cases[i].n_left);
+                expect_header(g, "$topic", "w");
+                fake_deinit(&f);
+        }
+}
+
+TEST(with_the_longest_names_it_fits_too)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *a = fake_open(&f), *dead = fake_open(&f);
+        char topic[WIRE_TOPIC_BYTES + 1] = "", group[WIRE_TOPIC_BYTES + 1] = "";
+
+        memset(topic, 't', WIRE_TOPIC_BYTES);
+        memset(group, 'g', WIRE_TOPIC_BYTES);
+        fake_sub(dead, 1, "$sys.dead");
+        fake_member(a, 1, topic, group, &TWICE);
+        fake_pub(pub, topic, "x");
+        exhaust(a);
+        const struct got *g = expect_pub(dead, "$sys.dead", "x");
+        expect_header(g, "$topic", topic);
+        expect_header(g, "$group", group);
         fake_deinit(&f);
 }

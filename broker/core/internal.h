@@ -175,13 +175,14 @@ void queue_make_gap(
 
 /* pool.c, pool_members.c (structures in pool.h). pool_join makes `sub`, which has a number and a
  * session, a member; pool_joined lets what has waited for it go on, once it is told so; pool_leave
- * undoes it. pool_differs: there is such a group, with other options. pool_offer gives a
+ * undoes it. pool_offer gives a
  * publication to a member, or lets it wait; pool_offer_once for a sender that cannot wait.
- * pool_waited_for: a publication waits for room there. pool_run goes on as windows allow,
- * pool_drained: as a session's backlog allows.
+ * pool_waited_for: a publication waits for room there. pool_drained: a session can take more, or
+ * less, than before. What becomes possible by all that is done last of all (publish_resume):
+ * pool_run_due runs the pool that is linked so.
  * Return 0 · POOL_E_FULL (it has to be parked) · -ENOMEM. */
 enum { POOL_E_FULL = 1 };
-bool pool_differs(const struct core *c, const struct msg_sub *m);
+struct pool *pool_find(const struct core *c, const struct msg_sub *m); /* NULL: no such group */
 BT_MUST int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m);
 void pool_joined(struct core *c, struct sub *sub);
 void pool_leave(struct core *c, struct sub *sub);
@@ -190,7 +191,7 @@ BT_MUST int pool_offer(struct core *c, struct pool *p, struct flight *f);
 void pool_offer_once(struct core *c, struct pool *p, struct msg *m);
 void pool_waited_for(struct core *c, struct pool *p);
 struct list *pool_waiters(struct pool *p);
-void pool_run(struct core *c, struct pool *p);
+void pool_run_due(struct core *c, struct list *due);
 void pool_drained(struct core *c, struct session *s);
 void pool_credit(struct core *c, struct sub *sub, uint64_t amount);
 void pool_timer(struct core *c, struct timer *t);
@@ -199,12 +200,14 @@ void pools_deinit(struct core *c);
 
 /* pool_ack.c: groups that acknowledge. `place` is an entry of kind ENTRY_POOL. pool_sent: it was
  * sent, or its BEGIN, under the number `seq`. pool_drop: it is too old. pool_failed: it cannot be
- * read. pool_answer: ACK, or NACK. pool_time: the time of a publication has come. */
+ * read. pool_answer: ACK, or NACK. pool_late: a member has let its time pass. pool_entry_timer: a
+ * publication that waits has become too old, or is to be delivered again. */
 void pool_sent(struct core *c, struct entry *place, uint64_t seq);
 void pool_drop(struct core *c, struct entry *place);
 void pool_failed(struct core *c, struct entry *place);
 void pool_answer(struct core *c, struct session *s, const struct msg_ack *m, bool is_refused);
-void pool_time(struct core *c, struct timer *t);
+void pool_late(struct core *c, struct timer *t);
+void pool_entry_timer(struct core *c, struct timer *t);
 void acks_deinit(struct acks *a);
 
 /* retain.c. retain_judge: may this run be kept? retain_keep does, or clears what was kept; without
@@ -233,6 +236,7 @@ void admit_without_waiting(struct core *c, const struct target *t, struct msg *m
 
 /* will.c: publish_will publishes what a session left behind. will_drop forgets it. */
 void will_keep(struct core *c, struct flight *f);
+void will_hasten(struct session *s); /* it ends: those that wait for their turn count now */
 void will_drop(struct session *s);
 
 /* overflow.c. lane_new makes the rules of a subscription; NULL without memory. lane_unref: NULL is

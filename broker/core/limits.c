@@ -23,6 +23,8 @@ static const struct limit_row rows[] = {
         {"unready", FIELD(unready), LIMIT_UNREADY, 1, false},
         {"subscriptions", FIELD(subscriptions), LIMIT_SUBSCRIPTIONS, 1, true},
         {"requests", FIELD(requests), LIMIT_REQUESTS, 1, true},
+        {"groups", FIELD(groups), LIMIT_GROUPS, 1, true},
+        {"unacknowledged", FIELD(unacknowledged), LIMIT_UNACKNOWLEDGED, 1, true},
         {"retained", FIELD(retained), LIMIT_RETAINED, 1, true},
         {"retained_bytes", FIELD(retained_bytes), LIMIT_RETAINED_BYTES, WIRE_FRAME_BYTES, true},
         {"routes", FIELD(routes), LIMIT_ROUTES, 1, false},

@@ -24,6 +24,7 @@ enum timer_kind {
         TIMER_REQUEST,
         TIMER_FLIGHT,
         TIMER_POOL,
+        TIMER_MEMBER,
         TIMER_POOL_ENTRY
 };
 
@@ -279,7 +280,7 @@ struct holder {
         struct list of_request; /* request->holders */
         struct session *session;
         struct request *request;
-        uint32_t n_copies; /* it may have got the request in several groups */
+        uint32_t n_copies; /* it may have got the request in several groups; 0: it is late */
         uint32_t n_parked; /* replies of it that wait behind other publications */
 };
 
@@ -305,6 +306,7 @@ struct core {
         size_t n_slots, slot_hint, n_sessions, n_unready, n_ghosts;
         uint64_t last_number, last_token;
         struct list dirty, ghosts, runnable, ended;
+        struct list due;                /* struct pool: to be run */
         struct list flying, fd_waiters; /* sessions: flight_window */
         struct timer flight_timer;
         uint64_t flight_fds; /* descriptors under way to all receivers */

@@ -104,6 +104,10 @@ static void give_up_pub(struct core *c, struct session *s, struct entry *e)
                 pool_failed(c, e);
                 return;
         }
+        if (e->is_spent) {
+                queue_pop(c, s);
+                return;
+        }
         struct holder *h = e->observer ? NULL : request_holder(c, s, e->msg->token);
 
         queue_make_gap(c, s, e, WIRE_GAP_UNREADABLE);

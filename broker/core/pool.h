@@ -3,8 +3,8 @@
  * A publication in the hands of a group with `ack`:
  *
  *      waiting ──▶ under way (queued, then sent) ──ACK──▶ done
- *         ▲                 │ NACK, its time, the member's end
- *      returned ◀── delayed ┴──▶ $sys.dead, after max_deliveries
+ *         ▲                 │ NACK, the member's time, the member's end
+ *      returned ◀── delayed ┴──▶ $sys.dead, after max_deliveries failures
  *
  * Without `ack` it leaves the pool when a member's queue has it. */
 #ifndef BATON_BROKER_CORE_POOL_H
@@ -17,10 +17,12 @@ enum { POOL_WINDOW_MAX = INT32_MAX };
 
 struct pool {
         struct map_node by_name; /* core.pools, if it is a group: if it has a name */
+        struct list due;         /* core.due */
         struct sub anchor;       /* its place in the index */
         struct list members;     /* struct member: who has waited longest for a turn first */
         struct list returned;    /* struct pool_entry: to be delivered again, before others */
         struct list waiting;     /* struct pool_entry: publications, for a free window */
+        struct list aside;       /* struct pool_entry: for another than who is free */
         struct list delayed;     /* struct pool_entry: to be returned later */
         struct list waiters;     /* struct pending: others that wait for room among those */
         struct load load;        /* of all entries, those under way too */
@@ -38,6 +40,7 @@ struct member {
         struct pool *pool;
         struct list at_pool, of_session; /* pool.members, session.pooled */
         struct list under_way;           /* struct pool_entry, as they were given */
+        struct timer timer;              /* until the first of them has to be answered */
         int64_t free; /* of its window; less than 0 after retained values, which do not wait */
         struct subset *subset; /* of itself alone */
 };
@@ -50,14 +53,16 @@ struct pool_entry {
         struct msg *msg;
         struct request *request; /* NULL: it is none, or it is over */
         uint64_t not_to;         /* the session that does not want its own; 0: none */
+        struct timer timer;      /* while it waits: it gets too old; delayed: it is returned */
 
         /* With `ack`. */
         struct member *with; /* who has it; NULL: nobody */
         struct entry place;  /* in that one's queue, until it is sent */
         uint64_t seq;        /* its number there, then; 0: not sent yet */
         uint64_t last;       /* session that had it last; 0: none */
-        uint32_t n_sent;
-        struct timer timer; /* when it is taken back; delayed: when it is returned */
+        uint32_t n_sent, n_failed;
+        bool is_probe;   /* the member was late already: its failing again says nothing */
+        bool is_delayed; /* on pool.delayed */
 };
 
 static inline struct pool_entry *pool_entry_of(struct entry *place)
@@ -67,34 +72,44 @@ static inline struct pool_entry *pool_entry_of(struct entry *place)
 
 /* pool_choose.c. pool_give gives a publication that is not kept here to a member, pool_give_entry
  * one that waits. They return false if nobody can take it now. pool_has_anybody: some member other
- * than the session `not_to` may get something; pool_is_open: some member. */
+ * than the session `not_to` may get something; pool_is_open: some member. pool_excludes: only
+ * `not_to` keeps it from being taken. */
 bool pool_give(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to);
 bool pool_give_entry(struct core *c, struct pool_entry *e);
+bool pool_excludes(const struct core *c, const struct pool_entry *e);
 bool pool_has_anybody(const struct pool *p, uint64_t not_to);
 bool pool_is_open(const struct pool *p);
 
-/* pool.c. pool_free_entry: it is not with a member. pool_lose: the same, and it is told or counted.
- * pool_first is what goes next, NULL if nothing waits. */
+/* pool.c. pool_touch has the pool run when the call is done: something may be possible now.
+ * pool_free_entry: it is not with a member. pool_lose: the same, and it is told or counted.
+ * pool_set_expiry: it waits, until it is too old. pool_lists gives the lists of what waits. */
+enum { POOL_LISTS = 4 };
+void pool_touch(struct core *c, struct pool *p);
 void pool_free_entry(struct core *c, struct pool_entry *e);
 void pool_lose(struct core *c, struct pool_entry *e, enum wire_gap_reason reason);
-struct pool_entry *pool_first(const struct pool *p);
+void pool_set_expiry(struct core *c, struct pool_entry *e);
+void pool_lists(const struct pool *p, const struct list *ret_lists[POOL_LISTS]);
+/* pool_limit_hopes: a member has left; what is aside may be for nobody else. */
+void pool_limit_hopes(struct core *c, struct pool *p);
 /* pool_discard: nobody will get it any more, which is told to who waits for a reply. */
 void pool_discard(struct core *c, struct pool_entry *e);
-/* pool_admit_waiters takes in what publishers wait with, as far as there is room. True if any. */
-bool pool_admit_waiters(struct core *c, struct pool *p);
+
+/* pool_members.c: the time that a SUB asks for. */
+uint64_t pool_ack_ms(const struct msg_sub *m);
 
 /* pool_ack.c. pool_hand_over gives `e`, which waits, to a member. Returns false if that has no
- * memory for it, and ends. pool_return takes it back, to be delivered again at once or after
- * `delay_ms`, if it may be; the pool has to be run then. pool_let_go forgets it. */
+ * memory for it, and ends. pool_give_up: the member leaves; what it has is for others, and if it
+ * was lost the first of that has failed. */
 bool pool_hand_over(struct core *c, struct member *to, struct pool_entry *e);
-void pool_return(struct core *c, struct pool_entry *e, uint64_t delay_ms);
-void pool_let_go(struct core *c, struct pool_entry *e);
+void pool_give_up(struct core *c, struct member *m, bool is_lost);
 
 /* dead.c: what nobody could deal with is published to `$sys.dead`. */
-void dead_publish(struct core *c, const struct pool *p, struct msg *m);
+void dead_publish(struct core *c, const struct pool_entry *e);
 
-/* pool_could_go_on: the member that is next could take what waits, and has been asked: that is when
- * its backlog has become low. For core_check. */
+/* For core_check. pool_could_go_on: the member that is next could take what waits, and nothing is
+ * queued for it that would make it be asked once it is sent. pool_could_admit: publishers wait, and
+ * there is room. */
 bool pool_could_go_on(const struct core *c, const struct pool *p);
+bool pool_could_admit(const struct core *c, const struct pool *p);
 
 #endif

@@ -1,22 +1,28 @@
 /* Design note. A group that acknowledges keeps each publication until a member says that it is
  * done: at least once. What a member has is in its queue (`place`), then under way, known by the
- * number it was sent under. It comes back when the member refuses it, lets its time pass, or ends;
- * after max_deliveries it goes to $sys.dead instead. What was queued and never sent comes back too,
- * and has not been delivered.
+ * number it was sent under.
  *
- * Numbers of a session only increase, so what it has to answer for stands in a sorted array: a
- * range is found by halving, and a range that answers for nothing costs no more than that. Room in
- * it is taken before something is queued: when it has been sent nothing may fail any more.
+ * A member works through what it has from the first on, so time runs for the first alone, and anew
+ * when that is answered. When it has run out, or the member is lost, all of it comes back, and the
+ * first of it has failed; what stood behind has only waited. What a member refuses has failed, what
+ * one that leaves in order gives back has not. After max_deliveries failures it goes to $sys.dead.
+ * Who is late already is given one at a time, if there is nobody else, and what it lets pass again
+ * has not failed: that says nothing about the publication.
  *
- * The time of a publication runs from when it was given to the member: one that does not read is as
- * late as one that does not answer. */
+ * Numbers of a session only increase, so what it has to answer for stands in a sorted array, of a
+ * bounded length; a range is found by halving. Room in it is taken before something is queued: when
+ * it has been sent nothing may fail any more. */
 #include "broker/core/pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_ACKS = 16 };
+enum {
+        FIRST_ACKS = 16,
+        /* What one member could not be sent, for the moment, goes to another after so long. */
+        UNREADABLE_MS = 1000,
+};
 
 /* ---------------------------------------------------------------- the array */
 
@@ -79,34 +85,52 @@ static void count_waiting(struct core *c, const struct pool_entry *e, bool add)
         c->count.pooled += add ? e->msg->n_frames : -(uint64_t)e->msg->n_frames;
 }
 
+/* The first that a member has is the one it has to answer now. Returns 0 · -ENOMEM (not if it is
+ * set already). */
+static int arm(struct core *c, struct member *m)
+{
+        if (list_is_empty(&m->under_way)) {
+                heap_remove(&c->timers, &m->timer.node);
+                return 0;
+        }
+        return heap_set(
+                &c->timers, &m->timer.node, c->now_ns + m->pool->ack_ms * UINT64_C(1000000));
+}
+
 static int queue_for(struct core *c, struct member *to, struct pool_entry *e)
 {
         struct session *s = to->sub->session;
         struct target t = {.session = s, .subset = to->subset, .max_fds = to->sub->max_fds};
-        uint64_t until = c->now_ns + e->pool->ack_ms * UINT64_C(1000000);
 
-        if (reserve(&s->acks) < 0 || heap_set(&c->timers, &e->timer.node, until) < 0)
+        if (reserve(&s->acks) < 0)
                 return -ENOMEM;
         int r = e->request ? request_add_holder(c, e->request, s) : 0;
-        if (r == 0)
-                r = queue_place(c, s, &e->place, e->msg, &t, e->n_sent);
-        if (r < 0)
-                heap_remove(&c->timers, &e->timer.node);
-        return r;
+        return r < 0 ? r : queue_place(c, s, &e->place, e->msg, &t, e->n_sent);
 }
 
 bool pool_hand_over(struct core *c, struct member *to, struct pool_entry *e)
 {
         struct session *s = to->sub->session;
+        bool is_first = list_is_empty(&to->under_way);
+        int r = queue_for(c, to, e);
 
-        if (queue_for(c, to, e) < 0) {
+        if (r == 0) {
+                list_remove(&e->link);
+                list_push_back(&to->under_way, &e->link);
+                if (is_first && (r = arm(c, to)) < 0) {
+                        list_remove(&e->link);
+                        list_push_front(&e->pool->returned, &e->link);
+                        queue_withdraw(c, s, &e->place);
+                }
+        }
+        if (r < 0) {
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
                 return false;
         }
-        list_remove(&e->link);
-        list_push_back(&to->under_way, &e->link);
+        heap_remove(&c->timers, &e->timer.node);
         e->with = to;
         e->last = s->number;
+        e->is_probe = s->is_late;
         to->free--;
         s->acks.n_due++;
         count_waiting(c, e, false);
@@ -128,28 +152,27 @@ static bool take_back(struct core *c, struct pool_entry *e)
 {
         struct member *m = e->with;
         struct session *s = m->sub->session;
-        bool was_sent = e->seq != 0;
+        bool was_sent = e->seq != 0, was_first = list_first(&m->under_way) == &e->link;
 
-        heap_remove(&c->timers, &e->timer.node);
         if (was_sent) {
                 remove_at(&s->acks, find(&s->acks, e->seq));
                 c->count.unacked--;
         }
         if (list_is_linked(&e->place.link))
                 queue_withdraw(c, s, &e->place);
-        s->acks.n_due--;
+        if (s->acks.n_due-- == c->config.limits.unacknowledged || s->is_late)
+                pool_drained(c, s); /* it may get something in any of its groups now */
         m->free++;
         list_remove(&e->link);
+        if (was_first) {
+                int r = arm(c, m); /* cannot fail: it was set */
+                (void)r;
+        }
         e->with = NULL;
         e->seq = 0;
         count_waiting(c, e, true);
+        pool_touch(c, e->pool);
         return was_sent;
-}
-
-void pool_let_go(struct core *c, struct pool_entry *e)
-{
-        (void)take_back(c, e);
-        pool_free_entry(c, e);
 }
 
 /* It has failed too often. */
@@ -158,7 +181,7 @@ static void bury(struct core *c, struct pool_entry *e)
         struct request *r = e->request;
 
         c->count.dead++;
-        dead_publish(c, e->pool, e->msg);
+        dead_publish(c, e);
         pool_free_entry(c, e);
         if (r)
                 request_end_if_deserted(c, r);
@@ -166,37 +189,54 @@ static void bury(struct core *c, struct pool_entry *e)
 
 static void delay(struct core *c, struct pool_entry *e, uint64_t ms)
 {
-        struct list *to = &e->pool->delayed;
-
         if (ms > WIRE_REQUEST_MS_MAX)
                 ms = WIRE_REQUEST_MS_MAX;
-        /* Without memory for that it comes at once. */
-        if (!ms || heap_set(&c->timers, &e->timer.node, c->now_ns + ms * UINT64_C(1000000)) < 0)
-                to = &e->pool->returned;
-        list_push_back(to, &e->link);
+        e->is_delayed =
+                ms && heap_set(&c->timers, &e->timer.node, c->now_ns + ms * UINT64_C(1000000)) == 0;
+        if (e->is_delayed) {
+                list_push_back(&e->pool->delayed, &e->link);
+        } else { /* at once, also without memory to wait */
+                list_push_back(&e->pool->returned, &e->link);
+                pool_set_expiry(c, e);
+        }
 }
 
-void pool_return(struct core *c, struct pool_entry *e, uint64_t delay_ms)
+/* Takes it back, to be delivered again at once or later, if it may be. */
+static void bring_back(struct core *c, struct pool_entry *e, bool has_failed, uint64_t delay_ms)
 {
         bool is_over = e->msg->token && !e->request;
 
+        e->n_failed += has_failed;
         c->count.returned += take_back(c, e);
         if (is_over)
                 pool_discard(c, e); /* nobody waits for the answer any more */
-        else if (e->n_sent >= e->pool->max_deliveries)
+        else if (e->n_failed >= e->pool->max_deliveries)
                 bury(c, e);
         else
                 delay(c, e, delay_ms);
 }
 
+static struct holder *holder_of(const struct core *c, const struct pool_entry *e)
+{
+        return e->request ? request_holder(c, e->with->sub->session, e->msg->token) : NULL;
+}
+
 /* Who did not get a request, or will not deal with it, cannot answer it. */
 static void drop_right(struct core *c, const struct pool_entry *e)
 {
-        struct holder *h =
-                e->request ? request_holder(c, e->with->sub->session, e->msg->token) : NULL;
+        struct holder *h = holder_of(c, e);
 
         if (h)
                 request_drop_holder(c, h);
+}
+
+/* Who is late may answer yet, until it is given the request again. */
+static void loosen_right(const struct core *c, const struct pool_entry *e)
+{
+        struct holder *h = holder_of(c, e);
+
+        if (h && h->n_copies)
+                h->n_copies--;
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -218,35 +258,65 @@ void pool_answer(struct core *c, struct session *s, const struct msg_ack *m, boo
         size_t i = find(a, m->first);
         while (i < a->n && a->at[a->start + i]->seq <= m->last) {
                 struct pool_entry *e = a->at[a->start + i];
-                struct pool *p = e->pool;
                 if (is_refused) {
                         drop_right(c, e);
-                        pool_return(c, e, m->delay_ms);
+                        bring_back(c, e, true, m->delay_ms);
                 } else {
-                        pool_let_go(c, e);
+                        (void)take_back(c, e);
+                        pool_free_entry(c, e);
                 }
-                pool_run(c, p);
         }
 }
 
-void pool_time(struct core *c, struct timer *t)
-{
-        struct pool_entry *e = container_of(t, struct pool_entry, timer);
-        struct pool *p = e->pool;
-        struct session *s = e->with ? e->with->sub->session : NULL;
+/* ---------------------------------------------------------------- the member's end, or lateness */
 
-        if (s) {
-                if (!e->seq)
+static struct pool_entry *first_of(const struct member *m)
+{
+        struct list *link = list_first(&m->under_way);
+
+        return link ? list_entry(link, struct pool_entry, link) : NULL;
+}
+
+/* All that it has. The first has failed with it, unless that was known of the member before; the
+ * others waited behind that one. */
+static void bring_all_back(struct core *c, struct member *m, bool first_failed, bool is_late)
+{
+        struct pool_entry *e = first_of(m);
+        bool has_failed = first_failed && e && e->seq && !e->is_probe;
+
+        for (; (e = first_of(m)); has_failed = false) {
+                if (is_late && e->seq)
+                        loosen_right(c, e);
+                else if (!e->seq)
                         drop_right(c, e);
-                pool_return(c, e, 0);
-                set_late(c, s, true);
-        } else { /* it was delayed */
-                list_remove(&e->link);
-                list_push_back(&p->returned, &e->link);
+                bring_back(c, e, has_failed, 0);
         }
-        pool_run(c, p);
-        if (s && s->state == SESSION_OPEN)
+}
+
+void pool_late(struct core *c, struct timer *t)
+{
+        struct member *m = container_of(t, struct member, timer);
+        struct session *s = m->sub->session;
+        bool was_sent = first_of(m)->seq != 0;
+        uint64_t n_queued = s->queue_messages;
+
+        bring_all_back(c, m, true, true);
+        if (was_sent)
+                set_late(c, s, true);
+        if (s->state == SESSION_OPEN && s->queue_messages < n_queued)
                 out_drained(c, s); /* others may have waited for the room that it had */
+}
+
+void pool_give_up(struct core *c, struct member *m, bool is_lost)
+{
+        struct pool_entry *e;
+
+        if (!c->is_stopping)
+                bring_all_back(c, m, is_lost, false);
+        while ((e = first_of(m))) { /* what is queued is sent yet */
+                (void)take_back(c, e);
+                pool_free_entry(c, e);
+        }
 }
 
 /* ---------------------------------------------------------------- from the queue */
@@ -263,12 +333,10 @@ void pool_drop(struct core *c, struct entry *place)
 void pool_failed(struct core *c, struct entry *place)
 {
         struct pool_entry *e = pool_entry_of(place);
-        struct pool *p = e->pool;
 
         e->n_sent += !e->seq;
         drop_right(c, e);
-        pool_return(c, e, 0);
-        pool_run(c, p);
+        bring_back(c, e, true, UNREADABLE_MS);
 }
 
 void acks_deinit(struct acks *a)

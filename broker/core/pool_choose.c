@@ -4,7 +4,8 @@
  * others hoard. A single subscription with a window is a group of one, without a name.
  *
  * What comes back to be delivered again goes to another member rather than to the one that had it.
- * Who let its time pass gets nothing before it shows life, while there are others. */
+ * Who let its time pass gets nothing before it shows life while there are others, and one at a time
+ * if there are none. */
 #include "broker/core/pool.h"
 
 static struct member *member_of(struct list *link)
@@ -37,6 +38,9 @@ static bool can_take(const struct core *c, const struct member *to, const struct
 {
         const struct session *s = to->sub->session;
 
+        if (to->pool->acks &&
+                (s->acks.n_due >= c->config.limits.unacknowledged || (s->is_late && s->acks.n_due)))
+                return false;
         return to->free > 0 && list_is_empty(&s->waiters) && queue_has_room(c, s, m, NULL);
 }
 
@@ -154,13 +158,32 @@ bool pool_give_entry(struct core *c, struct pool_entry *e)
         return false;
 }
 
+bool pool_excludes(const struct core *c, const struct pool_entry *e)
+{
+        struct search w = search_of(c, e->pool, e->msg, 0);
+
+        return e->not_to && choose(&w);
+}
+
+static bool is_asked_again(const struct member *to)
+{
+        return !list_is_empty(&to->sub->session->queue);
+}
+
 bool pool_could_go_on(const struct core *c, const struct pool *p)
 {
-        const struct pool_entry *e = pool_first(p);
+        const struct list *lists[] = {&p->returned, &p->waiting, &p->aside};
 
-        if (!e)
-                return false;
-        struct search w = search_for(c, e);
-        const struct member *to = choose(&w);
-        return to && queue_is_low(c, to->sub->session);
+        for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+                const struct list *link = list_first(lists[i]);
+                if (!link)
+                        continue;
+                struct search w = search_for(c, list_entry(link, struct pool_entry, link));
+                const struct member *to = choose(&w);
+                if (to && !is_asked_again(to))
+                        return true;
+                if (i == 0)
+                        break; /* the rest waits behind it */
+        }
+        return false;
 }

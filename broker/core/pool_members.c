@@ -41,6 +41,11 @@ static int place(struct core *c, struct pool *p, const struct msg_sub *m)
         return r;
 }
 
+uint64_t pool_ack_ms(const struct msg_sub *m)
+{
+        return sub_at_most(m->ack_ms, WIRE_REQUEST_MS_MAX);
+}
+
 /* The first member's are the group's. */
 static void take_options(const struct core *c, struct pool *p, const struct msg_sub *m)
 {
@@ -49,19 +54,13 @@ static void take_options(const struct core *c, struct pool *p, const struct msg_
         p->most_bytes = sub_at_most(m->queue_bytes, limits->queue_bytes);
         p->most_messages = sub_at_most(m->queue_messages, limits->queue_messages);
         p->acks = m->ack;
-        p->ack_ms = sub_at_most(m->ack_ms, WIRE_REQUEST_MS_MAX);
+        p->ack_ms = pool_ack_ms(m);
         p->max_deliveries = m->max_deliveries;
 }
 
-bool pool_differs(const struct core *c, const struct msg_sub *m)
+struct pool *pool_find(const struct core *c, const struct msg_sub *m)
 {
-        const struct pool *p = m->group.data ? find(c, m->group, m->filter) : NULL;
-
-        if (!p || list_is_empty(&p->members))
-                return false;
-        return p->acks != m->ack ||
-               (p->acks && (p->ack_ms != sub_at_most(m->ack_ms, WIRE_REQUEST_MS_MAX) ||
-                                   p->max_deliveries != m->max_deliveries));
+        return m->group.data ? find(c, m->group, m->filter) : NULL;
 }
 
 static struct pool *make(struct core *c, const struct msg_sub *m)
@@ -73,6 +72,7 @@ static struct pool *make(struct core *c, const struct msg_sub *m)
         list_init(&p->members);
         list_init(&p->returned);
         list_init(&p->waiting);
+        list_init(&p->aside);
         list_init(&p->delayed);
         list_init(&p->waiters);
         p->timer.kind = TIMER_POOL;
@@ -89,20 +89,18 @@ static struct pool *make(struct core *c, const struct msg_sub *m)
         return p;
 }
 
-static void discard_all(struct core *c, struct list *entries, bool requests_only)
-{
-        list_for_each_safe (link, entries) {
-                struct pool_entry *e = list_entry(link, struct pool_entry, link);
-                if (e->request || !requests_only)
-                        pool_discard(c, e);
-        }
-}
-
 static void discard(struct core *c, struct pool *p, bool requests_only)
 {
-        discard_all(c, &p->returned, requests_only);
-        discard_all(c, &p->waiting, requests_only);
-        discard_all(c, &p->delayed, requests_only);
+        const struct list *lists[POOL_LISTS];
+
+        pool_lists(p, lists);
+        for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+                list_for_each_safe (link, lists[i]) {
+                        struct pool_entry *e = list_entry(link, struct pool_entry, link);
+                        if (e->request || !requests_only)
+                                pool_discard(c, e);
+                }
+        }
 }
 
 static void free_pool(struct core *c, struct pool *p)
@@ -113,6 +111,7 @@ static void free_pool(struct core *c, struct pool *p)
         while ((link = list_first(&p->waiters)))
                 park_resolve(c, list_entry(link, struct pending, link));
         heap_remove(&c->timers, &p->timer.node);
+        list_remove(&p->due);
         index_remove(c, &p->anchor);
         if (p->name_len)
                 map_remove(&c->pools, &p->by_name);
@@ -128,8 +127,25 @@ static bool linger(struct core *c, struct pool *p)
                 heap_set(&c->timers, &p->timer.node, c->now_ns + ms * UINT64_C(1000000)) < 0)
                 return false;
         discard(c, p, true);
-        (void)pool_admit_waiters(c, p); /* all: none of them waits any more */
+        list_for_each_safe (link, &p->waiters) {
+                struct pending *w = list_entry(link, struct pending, link);
+                if (w->owner->pub.header.kind == PUB_REQUEST)
+                        park_resolve(c, w);
+        }
+        pool_touch(c, p);
         return true;
+}
+
+/* Who keeps publishers waiting: its window is used up; or, where they acknowledge, it is late, or
+ * does not even read. Others have their time. */
+static bool is_to_blame(const struct member *m)
+{
+        const struct list *first = list_first(&m->under_way);
+
+        if (!m->pool->acks)
+                return m->free <= 0;
+        return m->sub->session->is_late ||
+               (first && !list_entry(first, struct pool_entry, link)->seq);
 }
 
 void pool_timer(struct core *c, struct timer *t)
@@ -142,7 +158,7 @@ void pool_timer(struct core *c, struct timer *t)
         }
         list_for_each (link, &p->members) {
                 const struct member *m = list_entry(link, struct member, at_pool);
-                if (m->free <= 0)
+                if (is_to_blame(m))
                         session_end(c, m->sub->session, WIRE_CODE_STALLED,
                                 "your window was used up for too long (limit stall_ms)");
         }
@@ -172,8 +188,9 @@ int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m)
                 return -ENOMEM;
         *member = (struct member){.sub = sub, .free = window_of(m)};
         list_init(&member->under_way);
+        member->timer.kind = TIMER_MEMBER;
         if ((member->subset = subset_of_one(sub->number))) {
-                member->pool = m->group.data ? find(c, m->group, m->filter) : NULL;
+                member->pool = pool_find(c, m);
                 if (!member->pool)
                         member->pool = make(c, m);
         }
@@ -196,21 +213,7 @@ int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m)
 void pool_joined(struct core *c, struct sub *sub)
 {
         if (sub->member)
-                pool_run(c, sub->member->pool);
-}
-
-/* What it had is for others now. */
-static void give_up(struct core *c, struct member *member)
-{
-        struct list *link;
-
-        while ((link = list_first(&member->under_way))) {
-                struct pool_entry *e = list_entry(link, struct pool_entry, link);
-                if (c->is_stopping)
-                        pool_let_go(c, e); /* what is queued is sent yet */
-                else
-                        pool_return(c, e, 0);
-        }
+                pool_touch(c, sub->member->pool);
 }
 
 void pool_leave(struct core *c, struct sub *sub)
@@ -219,16 +222,19 @@ void pool_leave(struct core *c, struct sub *sub)
         struct pool *p = member->pool;
         struct session *s = sub->session;
 
+        uint64_t n_queued = s->queue_messages;
+
         list_remove(&member->at_pool);
         list_remove(&member->of_session);
-        give_up(c, member);
+        pool_give_up(c, member, s->state >= SESSION_ENDING && !s->has_left);
         sub->member = NULL;
         subset_unref(member->subset);
         free(member);
+        pool_touch(c, p); /* the first that waits may have been for nobody else */
         if (!list_is_empty(&p->members))
-                pool_run(c, p); /* the first that waits may have been for nobody else */
+                pool_limit_hopes(c, p);
         else if (!linger(c, p))
                 free_pool(c, p);
-        if (s->state == SESSION_OPEN)
+        if (s->state == SESSION_OPEN && s->queue_messages < n_queued)
                 out_drained(c, s); /* others may have waited for the room that those had */
 }

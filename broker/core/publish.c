@@ -354,6 +354,8 @@ void publish_resume(struct core *c)
         for (;;) {
                 if ((link = list_first(&c->ended))) {
                         session_strip(c, list_entry(link, struct session, ended));
+                } else if ((link = list_first(&c->due))) {
+                        pool_run_due(c, link);
                 } else if ((link = list_first(&c->runnable))) {
                         struct session *s = list_entry(link, struct session, runnable);
                         list_remove(link);

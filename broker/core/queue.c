@@ -226,6 +226,7 @@ static bool replace(struct core *c, struct entry *e)
                 return false;
         *twin = *e;
         twin->kind = ENTRY_PLAIN;
+        twin->is_spent = true;
         twin->link = (struct list){0};
         list_push_back(&e->link, &twin->link); /* in front of it */
         list_remove(&e->link);

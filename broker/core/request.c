@@ -126,7 +126,7 @@ void request_end_if_deserted(struct core *c, struct request *r)
 int request_add_holder(struct core *c, struct request *r, struct session *s)
 {
         /* It may be a member of a group, or of several, besides. */
-        struct holder *h = list_is_empty(&s->pooled) ? NULL : request_holder(c, s, r->token);
+        struct holder *h = list_is_empty(&s->held) ? NULL : request_holder(c, s, r->token);
 
         if (h) {
                 h->n_copies++;

@@ -253,8 +253,10 @@ void core_close(struct core *c, struct session_id id, uint64_t now_ns)
                 departed_add(c, s);
                 presence_closed(c, s);
         }
-        if (!c->is_stopping)
+        if (!c->is_stopping && !s->has_left) {
+                will_hasten(s);
                 publish_will(c, s);
+        }
         if (list_is_empty(&s->parked))
                 session_free(c, s);
         publish_resume(c); /* others that waited for it; it may have waited for itself */

@@ -81,6 +81,39 @@ TEST(a_will_comes_behind_all_that_was_published_before)
         fake_deinit(&f);
 }
 
+/* It waits behind another publication when its session ends, or is ended. */
+TEST(a_will_that_waits_for_its_turn_replaces_the_one_before)
+{
+        for (int way = 0; way < 3; way++) {
+                struct fake f;
+                fake_init_with(&f, "queue_messages=1");
+                struct client *c = fake_open(&f), *sub = fake_open(&f), *watch = fake_open(&f);
+
+                fake_sub(sub, 1, "a");
+                fake_sub(watch, 1, "w");
+                fake_room(sub, 0);
+                leave_behind(c, 0, "w", "old");
+                fake_pub(c, "a", "x");
+                fake_pub(c, "a", "waits");
+                say_ingress(c, WIRE_INGRESS_WILL, 0);
+                say_pub(c, way == 2 ? "" : "w", "new");
+                fake_go(c); /* not kept yet */
+                if (way == 1) {
+                        core_end(f.core, c->id, WIRE_CODE_PROTOCOL, "for what the shell knows",
+                                f.now_ns);
+                        fake_room(sub, SIZE_MAX); /* its turn comes before the end is over */
+                } else {
+                        fake_close(c);
+                }
+                fake_room(sub, SIZE_MAX);
+                if (way < 2)
+                        expect_pub(watch, "w", "new");
+                expect_nothing(watch);
+                fake_forget(c);
+                fake_deinit(&f);
+        }
+}
+
 TEST(a_will_may_be_retained_and_have_descriptors)
 {
         struct fake f;

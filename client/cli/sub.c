@@ -79,7 +79,7 @@ static int cat_fds(struct sub *s, const struct baton_message *m)
                 r = cat_fd(s, m, i);
         if (m->fds_withheld)
                 cli_say(&s->cli, "%s: %" PRIu32 " descriptors withheld", m->topic, m->fds_withheld);
-        return r == FDCAT_E_STOPPED ? 0 : r;
+        return r;
 }
 
 static bool ignores(const struct sub *s)
@@ -104,8 +104,10 @@ static void on_message(baton *b, const struct baton_message *m, void *arg)
                 return;
         s->last_seq = m->seq;
         s->error = print(s, m);
-        if (s->error == 0 && s->fd_cat)
-                s->error = cat_fds(s, m);
+        int r = s->error == 0 && s->fd_cat ? cat_fds(s, m) : 0;
+        if (r == FDCAT_E_STOPPED)
+                return; /* not all of it is written */
+        s->error = s->error ? s->error : r;
         if (s->error == 0)
                 s->error = note_receipt(s, m);
         s->keeper.is_over |= ++s->n_printed == s->wanted;

@@ -18,11 +18,13 @@ const char sub_help[] =
         "      --fd-cat         print the content of each descriptor that comes, too: files from\n"
         "                       their beginning, pipes and sockets to their end\n"
         "      --observer       see everything, but count as nobody\n"
-        "      --group G        share the messages with the other members of G\n"
+        "      --group G        share the messages with the other members of G; each FILTER is a\n"
+        "                       group of its own\n"
         "      --ack            group: acknowledge each message when it is written; what is not,\n"
         "                       goes to another member\n"
-        "      --ack-ms MS      what is not acknowledged in this time goes there, too (30000)\n"
-        "      --deliveries N   after so many it goes to $sys.dead instead (5)\n"
+        "      --ack-ms MS      when the first is not acknowledged in this time all goes there,\n"
+        "                       too (30000)\n"
+        "      --deliveries N   what has failed so often goes to $sys.dead instead (5)\n"
         "      --window N       at most N messages under way; groups: 16\n"
         "      --overflow P     if we are too slow: block, drop-oldest, drop-newest, latest,\n"
         "                       disconnect\n"
@@ -100,10 +102,10 @@ static int take_will(struct sub *s, char *text)
         return 0;
 }
 
-static int take_u32(struct sub *s, const char *name, uint32_t *ret)
+static int take_u32(struct sub *s, const char *name, uint32_t most, uint32_t *ret)
 {
         uint64_t value = 0;
-        int status = cli_number(&s->cli, name, optarg, 1, UINT32_MAX, &value);
+        int status = cli_number(&s->cli, name, optarg, 1, most, &value);
 
         *ret = (uint32_t)value;
         return status;
@@ -124,11 +126,11 @@ static int take_subscription(struct sub *s, int option)
                 options->ack = true;
                 return 0;
         case OPTION_ACK_MS:
-                return take_u32(s, "--ack-ms", &options->ack_ms);
+                return take_u32(s, "--ack-ms", WIRE_REQUEST_MS_MAX, &options->ack_ms);
         case OPTION_DELIVERIES:
-                return take_u32(s, "--deliveries", &options->max_deliveries);
+                return take_u32(s, "--deliveries", UINT32_MAX, &options->max_deliveries);
         case OPTION_WINDOW:
-                return take_u32(s, "--window", &options->window);
+                return take_u32(s, "--window", UINT32_MAX, &options->window);
         case OPTION_OVERFLOW:
                 return take_overflow(s, optarg);
         case OPTION_QUEUE:
@@ -198,7 +200,13 @@ int sub_parse(struct sub *s, int argc, char **argv)
         if (!s->keeper.options.ack &&
                 (s->keeper.options.ack_ms || s->keeper.options.max_deliveries))
                 return cli_usage(&s->cli, "--ack-ms and --deliveries are for --ack");
+        if (s->keeper.options.group && s->keeper.options.observer)
+                return cli_usage(&s->cli, "--observer takes no part in the work of a --group");
         s->keeper.options.hold = s->keeper.options.ack;
+        /* No more than will be printed is kept from the other members. */
+        if (s->keeper.options.group && !s->keeper.options.window && s->wanted &&
+                s->wanted < WIRE_GROUP_WINDOW_DEFAULT)
+                s->keeper.options.window = (uint32_t)s->wanted;
         s->keeper.filters = argv + optind;
         s->keeper.n_filters = (size_t)(argc - optind);
         s->keeper.options.max_fds = s->json || s->fd_cat ? WIRE_FDS : 0;

@@ -79,6 +79,10 @@ enum {
         LIMIT_LOW_WATER_DIVISOR = 4,
         /* "stall_ms": backlog above low water for so long ends the session. */
         LIMIT_STALL_MS = 30000,
+        /* "groups": those without members too, so what they take and keep is bounded. */
+        LIMIT_GROUPS = 4096,
+        /* "unacknowledged": of all groups of one session. It keeps looking for them cheap. */
+        LIMIT_UNACKNOWLEDGED = 4096,
         /* "linger_ms": what a group that acknowledges holds is kept so long without members. */
         LIMIT_LINGER_MS = 30000,
         /* "handshake_ms": from accept to HELLO. 30 s, not 5: slow boots (dbus 1.9.4). */

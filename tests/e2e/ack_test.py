@@ -65,7 +65,8 @@ class AckTest(BrokerTest):
         self.take(member, b"poison", redelivered=2)     # and its time passes
         delivery = dead.take(is_delivery)
         self.assertEqual((delivery.topic, delivery.payload), ("$sys.dead", b"poison"))
-        self.assertEqual(delivery.headers, {"$topic": "w.x", "$group": "g", "n": 1})
+        self.assertEqual(delivery.headers,
+                         {"$topic": "w.x", "$group": "g", "$deliveries": 3, "n": 1})
         report = status(publisher)
         self.assertEqual((report["dead"], report["returned"], report["waiting"]), (1, 3, 0))
 

@@ -115,6 +115,10 @@ class SubTest(harness.TestCase):
                 (["-w", "-1", "a"], "-w -1: not a number of seconds"),
                 (["--overflow", "lose", "a"], "--overflow lose: no such policy"),
                 (["--ack", "a"], "--ack is for a --group"),
+                (["--group", "g", "--observer", "a"],
+                 "--observer takes no part in the work of a --group"),
+                (["--group", "g", "--ack", "--ack-ms", "86400001", "a"],
+                 "--ack-ms 86400001: must be 1 to 86400000"),
                 (["--group", "g", "--deliveries", "2", "a"],
                  "--ack-ms and --deliveries are for --ack"),
                 (["--will", "topic", "a"], "--will topic: expected TOPIC=PAYLOAD")):

@@ -1,0 +1,14 @@
+/* naive_hear.h - what a client heard from the core, beside what the naive broker says: for
+ * naive_test alone. */
+#ifndef BATON_BROKER_CORE_NAIVE_HEAR_H
+#define BATON_BROKER_CORE_NAIVE_HEAR_H
+
+#include "broker/core/fake.h"
+#include "broker/core/naive.h"
+
+const char *naive_text(char topic, char text[2]);
+bool naive_is_heard(const struct got *g, const struct naive_word *w);
+/* Either may be NULL: nothing. */
+void naive_print(const struct naive_session *s, const struct got *g, const struct naive_word *w);
+
+#endif

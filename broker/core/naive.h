@@ -232,6 +232,7 @@ void naive_resolve(struct naive *n, struct naive_pending *p);
 void naive_offer_once(struct naive *n, struct naive_msg *m);
 void naive_publish_will(struct naive *n, struct naive_session *s);
 
+bool naive_has_under_way(const struct naive_session *s);
 void naive_touch(struct naive *n, struct naive_pool *p);
 void naive_run(struct naive *n, struct naive_pool *p);
 void naive_touch_all(struct naive *n, struct naive_session *s);

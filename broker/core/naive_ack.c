@@ -51,9 +51,9 @@ static bool take_back(struct naive *n, struct naive_held *h)
 
         if (h->place)
                 (void)many_remove(&s->queue, h->place);
-        if (s->is_late)
-                naive_touch_all(n, s);
         (void)many_remove(&m->under_way, h);
+        if (s->is_late && !m->under_way.n && !naive_has_under_way(s))
+                naive_touch_all(n, s);
         m->free++;
         if (was_first)
                 arm(n, m);

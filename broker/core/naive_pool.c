@@ -35,7 +35,7 @@ static bool has_room(const struct naive_pool *p)
 
 /* ---------------------------------------------------------------- choosing */
 
-static bool has_under_way(const struct naive_session *s)
+bool naive_has_under_way(const struct naive_session *s)
 {
         for (size_t i = 0; i < s->pooled.n; i++) {
                 if (((const struct naive_sub *)s->pooled.at[i])->under_way.n)
@@ -59,7 +59,7 @@ static struct naive_sub *choose(
                                 (p->acks && s->is_late) != want_late)
                                 continue;
                         any = true;
-                        bool is_tried = want_late && has_under_way(s);
+                        bool is_tried = want_late && naive_has_under_way(s);
                         if (one->free <= 0 || is_tried || s->waiters.n ||
                                 !naive_has_room(n, s, NULL))
                                 continue;

@@ -160,7 +160,8 @@ static bool take_back(struct core *c, struct pool_entry *e)
         }
         if (list_is_linked(&e->place.link))
                 queue_withdraw(c, s, &e->place);
-        if (s->acks.n_due-- == c->config.limits.unacknowledged || s->is_late)
+        bool was_full = s->acks.n_due-- == c->config.limits.unacknowledged;
+        if (was_full || (s->is_late && !s->acks.n_due))
                 pool_drained(c, s); /* it may get something in any of its groups now */
         m->free++;
         list_remove(&e->link);
@@ -230,7 +231,7 @@ static void drop_right(struct core *c, const struct pool_entry *e)
                 request_drop_holder(c, h);
 }
 
-/* Who is late may answer yet, until it is given the request again. */
+/* Who got it may answer yet, until it is given the request again and refuses. */
 static void loosen_right(const struct core *c, const struct pool_entry *e)
 {
         struct holder *h = holder_of(c, e);
@@ -279,15 +280,15 @@ static struct pool_entry *first_of(const struct member *m)
 
 /* All that it has. The first has failed with it, unless that was known of the member before; the
  * others waited behind that one. */
-static void bring_all_back(struct core *c, struct member *m, bool first_failed, bool is_late)
+static void bring_all_back(struct core *c, struct member *m, bool first_failed)
 {
         struct pool_entry *e = first_of(m);
         bool has_failed = first_failed && e && e->seq && !e->is_probe;
 
         for (; (e = first_of(m)); has_failed = false) {
-                if (is_late && e->seq)
+                if (e->seq)
                         loosen_right(c, e);
-                else if (!e->seq)
+                else
                         drop_right(c, e);
                 bring_back(c, e, has_failed, 0);
         }
@@ -300,7 +301,7 @@ void pool_late(struct core *c, struct timer *t)
         bool was_sent = first_of(m)->seq != 0;
         uint64_t n_queued = s->queue_messages;
 
-        bring_all_back(c, m, true, true);
+        bring_all_back(c, m, true);
         if (was_sent)
                 set_late(c, s, true);
         if (s->state == SESSION_OPEN && s->queue_messages < n_queued)
@@ -312,7 +313,7 @@ void pool_give_up(struct core *c, struct member *m, bool is_lost)
         struct pool_entry *e;
 
         if (!c->is_stopping)
-                bring_all_back(c, m, is_lost, false);
+                bring_all_back(c, m, is_lost);
         while ((e = first_of(m))) { /* what is queued is sent yet */
                 (void)take_back(c, e);
                 pool_free_entry(c, e);

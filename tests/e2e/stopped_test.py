@@ -109,17 +109,18 @@ class StoppedTest(harness.TestCase):
         self.check_disconnected(*results["disconnect"], len(every))
 
     def check_disconnected(self, numbers, err, total):
-        """Up to its end nothing is missing but what it is told; it comes back to the rest."""
-        (missed,) = map(int, MISSED.findall(err))
+        """Nothing is missing but at its ends, and there no less than it is told; it may be ended
+        more than once on a busy machine.
+        """
+        missed = list(map(int, MISSED.findall(err)))
+        holes = [b - a - 1 for a, b in zip([0, *numbers], [*numbers, total + 1]) if b != a + 1]
+        print(f"disconnect: {total} messages, {len(numbers)} printed, {missed} missed in holes of "
+              f"{holes}")
         self.assertIn(b"you asked to be disconnected", err)
-        first = next((n for n, number in enumerate(numbers, 1) if n != number), len(numbers) + 1)
-        before, after = numbers[:first - 1], numbers[first - 1:]
-        print(f"disconnect: {total} messages, {len(before)} printed before, {missed} missed, "
-              f"{len(after)} printed after")
-        self.assertGreater(missed, 0)
-        if after:
-            self.assertGreater(after[0], len(before) + missed)
-            self.assertEqual(after, list(range(after[0], total + 1)))
+        self.assertGreater(sum(missed), 0)
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertLessEqual(len(holes), len(missed))
+        self.assertLessEqual(sum(missed), sum(holes))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ void admit_finish(struct core *c, struct session *s, struct pub *pub, struct req
         if (r)
                 request_end_if_deserted(c, r);
         if (h->kind == PUB_PLAIN && (h->flags & WIRE_INGRESS_CONFIRM))
-                answer_ok(c, s, h->id, pub->n_received, pub->n_frames);
+                answer_confirm(c, s, h->id, pub->n_received, pub->n_frames);
         publish_credit(c, s, pub->cost);
 }
 

@@ -5,7 +5,11 @@
  *
  * But the bound is for those that do not read. Within one turn of the shell's loop nobody can: a
  * window of small publications, each confirmed, is owed more than control_bytes at once. So while
- * the socket is not known to be full, a window's worth of answers is fine too. */
+ * the socket is not known to be full, a window's worth of answers is fine too; and so are the
+ * confirms themselves when it is, for no more than a window of publications can be under way.
+ *
+ * Confirms that follow each other and say the same wait to be one (`confirms`) until something else
+ * is said, or they are sent. */
 #include "broker/core/internal.h"
 
 #include <stdarg.h>
@@ -27,7 +31,9 @@ static bool takes_answers(const struct session *s)
 static bool has_too_many(const struct core *c, const struct session *s)
 {
         const struct core_limits *limits = &c->config.limits;
-        uint64_t most = limits->control_bytes + (s->socket_full ? 0 : 2 * limits->window_bytes);
+        uint64_t window = 2 * limits->window_bytes;
+        uint64_t confirms = s->confirm_bytes < window ? s->confirm_bytes : window;
+        uint64_t most = limits->control_bytes + (s->socket_full ? confirms : window);
 
         return s->control.len + s->note_bytes > most;
 }
@@ -41,7 +47,7 @@ void answer(struct core *c, struct session *s, const struct message *m)
 {
         if (!takes_answers(s))
                 return;
-        if (message_encode(&s->control, m) < 0) {
+        if (answer_gathered(s) < 0 || message_encode(&s->control, m) < 0) {
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for an answer");
                 return;
         }
@@ -54,6 +60,41 @@ void answer(struct core *c, struct session *s, const struct message *m)
 void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n)
 {
         answer(c, s, &(struct message){.type = WIRE_OK, .ok = {.id = id, .value = value, .n = n}});
+}
+
+int answer_gathered(struct session *s)
+{
+        struct msg_ok *ok = &s->confirms;
+        size_t before = s->control.len;
+        int r = ok->n ? message_encode(&s->control, &(struct message){.type = WIRE_OK, .ok = *ok})
+                      : 0;
+
+        if (r < 0)
+                return r;
+        ok->n = 0;
+        s->confirm_bytes += s->control.len - before;
+        return 0;
+}
+
+void answer_confirm(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n)
+{
+        struct msg_ok *ok = &s->confirms;
+
+        if (!takes_answers(s))
+                return;
+        if (ok->n && ok->value == value && ok->id + ok->n == id) {
+                ok->n += n;
+                return;
+        }
+        if (answer_gathered(s) < 0) {
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for an answer");
+                return;
+        }
+        *ok = (struct msg_ok){id, value, n};
+        if (has_too_many(c, s))
+                end_unread(c, s);
+        else
+                session_mark(c, s);
 }
 
 void answer_err(struct core *c, struct session *s, uint64_t id, enum wire_code code,

@@ -267,7 +267,8 @@ static const char *check_session(const struct core *c, const struct session *s, 
                 return "a session's deadline at the wrong time";
         if (s->state == SESSION_LEAVING && list_is_empty(&s->queue) && list_is_empty(&s->parked))
                 return "a leaving session that has nothing to wait for";
-        if (s->state == SESSION_GHOST && (s->control.len || list_is_empty(&s->parked)))
+        if (s->state == SESSION_GHOST &&
+                (s->control.len || s->confirms.n || list_is_empty(&s->parked)))
                 return "a ghost with nothing to publish, or answers";
         sums->subs += s->subs.n;
         sums->timers += has_deadline + (s->stall.node.place > 0);

@@ -29,6 +29,52 @@ TEST(a_confirm_counts_the_sessions_that_took_it)
         fake_deinit(&f);
 }
 
+/* A window full of them, for one that is slow for a moment: it has done nothing wrong. */
+TEST(confirms_that_are_not_read_at_once_end_nobody)
+{
+        enum { N = 8000 };
+        struct fake f;
+        fake_init_with(&f, "control_bytes=4096 window_bytes=262144");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "b");
+        pub->room = 0;
+        for (uint64_t id = 1; id <= N; id++) { /* no two in turn have the same answer */
+                say_ingress(pub, WIRE_INGRESS_CONFIRM, id);
+                say_pub(pub, id % 2 ? "a" : "b", "x");
+                if (pub->packet.len > 60000)
+                        fake_go(pub);
+        }
+        fake_go(pub);
+        CHECK(!pub->is_gone);
+        fake_room(pub, SIZE_MAX);
+        for (uint64_t id = 1; id <= N; id++)
+                expect_ok(pub, id, id % 2 ? 0 : 1);
+        fake_deinit(&f);
+}
+
+TEST(confirms_that_say_the_same_are_one_answer_whatever_their_topics)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub(sub, 1, "*");
+        for (uint64_t id = 1; id <= 6; id++) {
+                say_ingress(pub, WIRE_INGRESS_CONFIRM, id);
+                say_pub(pub, id % 2 ? "a" : id < 6 ? "b" : "b.c", "x");
+        }
+        say_number(pub, WIRE_PING, 1);
+        say_ingress(pub, WIRE_INGRESS_CONFIRM, 7);
+        say_pub(pub, "b.c", "x");
+        fake_go(pub);
+        expect_ok_run(pub, 1, 1, 5);
+        expect_ok(pub, 6, 0);
+        expect(pub, WIRE_PONG);
+        expect_ok(pub, 7, 0);
+        fake_deinit(&f);
+}
+
 TEST(a_run_of_confirms_is_one_answer)
 {
         struct fake f;

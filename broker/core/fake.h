@@ -204,7 +204,8 @@ void fake_forget(struct client *c); /* everything that came */
 
 bool slice_is(struct slice s, const char *text);
 
-/* Each takes the next record, compares it, and returns it. */
+/* Each takes the next record, compares it, and returns it. Of an answer for several expect_ok takes
+ * the first; expect_ok_run wants all. */
 struct got *fake_expect(struct client *c, enum wire_type type, const char *file, int line);
 struct got *fake_expect_ok(
         struct client *c, uint64_t id, uint64_t value, uint64_t n, const char *file, int line);

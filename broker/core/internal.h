@@ -69,6 +69,10 @@ void session_free(struct core *c, struct session *s);
  * session: an answer is never lost in silence. */
 void answer(struct core *c, struct session *s, const struct message *m);
 void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n);
+/* answer_confirm: the same about publications; those that say the same become one. answer_gathered
+ * puts what is gathered so among the answers. Returns 0 · -ENOMEM. */
+void answer_confirm(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n);
+BT_MUST int answer_gathered(struct session *s);
 void answer_err(struct core *c, struct session *s, uint64_t id, enum wire_code code,
         const char *limit, const char *format, ...) BT_PRINTF(6, 7);
 

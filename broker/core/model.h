@@ -148,9 +148,11 @@ struct session {
         struct map subs;
         uint32_t last_sub;
         uint64_t last_id;
-        struct buf control; /* encoded answers: overtake the queue */
-        size_t bye_len;     /* ENDING: of them, BYE at the end */
-        struct list queue;  /* struct entry */
+        struct buf control;     /* encoded answers: overtake the queue */
+        struct msg_ok confirms; /* behind them, not encoded yet; n 0: none */
+        uint64_t confirm_bytes; /* of `control`, at least */
+        size_t bye_len;         /* ENDING: of them, BYE at the end */
+        struct list queue;      /* struct entry */
         uint64_t queue_bytes, queue_messages;
         uint64_t note_bytes; /* of queue_bytes: answers that keep their place */
         uint64_t n_mortal;   /* entries with a ttl */

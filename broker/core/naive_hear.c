@@ -40,7 +40,7 @@ bool naive_is_heard(const struct got *g, const struct naive_word *w)
                 return false;
         switch (w->type) {
         case WIRE_OK:
-                return g->m.ok.id == w->id && g->m.ok.value == w->value && g->m.ok.n == 1;
+                return g->m.ok.id == w->id && g->m.ok.value == w->value;
         case WIRE_ERR:
                 return g->m.verdict.id == w->id && g->m.verdict.code == w->value;
         case WIRE_BYE:

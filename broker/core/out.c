@@ -238,6 +238,8 @@ bool core_out_build(struct core *c, struct session_id id, struct core_packet *re
                 out_drained(c, s);
                 publish_resume(c);
         }
+        if (bt_unlikely(answer_gathered(s) < 0))
+                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for an answer");
         put_control(p, s);
         if (p->control_len == s->control.len && s->state != SESSION_ENDING)
                 put_queue(c, p, s);
@@ -283,6 +285,8 @@ static void sent(struct core *c, struct session *s)
         struct packet *p = &c->packet;
 
         buf_drop(&s->control, p->control_len);
+        if (!s->control.len)
+                s->confirm_bytes = 0;
         pop(c, s, p->n_entries);
         if (p->begins || p->chunk_len)
                 out_chunks_sent(c, s);

@@ -166,8 +166,9 @@ void session_end(struct core *c, struct session *s, enum wire_code code, const c
         s->socket_full = false; /* the shell must hear of it, although the client may never read */
         heap_remove(&c->timers, &s->timer.node);
         list_push_back(&c->ended, &s->ended);
+        int r = answer_gathered(s);
         size_t before = s->control.len;
-        if (message_encode(&s->control, &bye) < 0)
+        if (r < 0 || message_encode(&s->control, &bye) < 0)
                 buf_clear(&s->control); /* no memory even for that: core_is_over at once */
         else
                 s->bye_len = s->control.len - before;
@@ -239,6 +240,7 @@ void core_close(struct core *c, struct session_id id, uint64_t now_ns)
         if (s->state == SESSION_HELLO)
                 c->n_unready--;
         s->state = SESSION_GHOST;
+        s->confirms.n = 0;
         c->slots[id.slot] = NULL;
         c->n_sessions--;
         s->id = (struct session_id){0};

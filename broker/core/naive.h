@@ -61,6 +61,7 @@ struct naive_entry {
         size_t n_subs;
         struct naive_sub *lane; /* whose rules it is under; NULL: none of its own */
         bool is_latest, is_retained;
+        bool had_waited; /* in a pool */
         uint64_t redelivered;
         struct naive_held *held;
         unsigned reason;
@@ -158,6 +159,7 @@ struct naive {
         struct many garbage;
         struct {
                 uint64_t published, delivered, unrouted, discarded, dropped, returned, dead;
+                uint64_t owed; /* matched: each for each receiver, a group being one */
         } count;
 };
 

@@ -28,6 +28,7 @@ void naive_hand_over(struct naive *n, struct naive_held *h, struct naive_sub *to
                         .subs = {to->number},
                         .n_subs = 1,
                         .redelivered = h->n_sent,
+                        .had_waited = true,
                         .held = h});
         many_add(&to->under_way, h);
         if (to->under_way.n == 1)

@@ -107,3 +107,42 @@ void naive_print(const struct naive_session *s, const struct got *g, const struc
         if (g)
                 print_got(g);
 }
+
+void naive_check_report(struct fake *f, const struct naive *n)
+{
+        const struct {
+                const char *key;
+                uint64_t value;
+        } sums[] = {
+                {"published", n->count.published},
+                {"delivered", n->count.delivered},
+                {"unrouted", n->count.unrouted},
+                {"discarded", n->count.discarded},
+                {"dropped", n->count.dropped},
+                {"returned", n->count.returned},
+                {"dead", n->count.dead},
+                {"queued", naive_queued(n)},
+                {"parked", naive_parked(n)},
+                {"waiting", naive_waiting(n)},
+                {"unacknowledged", naive_unacked(n)},
+                {"subscriptions", naive_subs(n)},
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(sums); i++) {
+                uint64_t value = fake_report(f, sums[i].key);
+                if (value != sums[i].value)
+                        fail_msg("%s: the core has %" PRIu64 ", the naive %" PRIu64, sums[i].key,
+                                value, sums[i].value);
+        }
+}
+
+void naive_check_sum(struct fake *f, const struct naive *n)
+{
+        static const char *const parts[] = {
+                "delivered", "dropped", "discarded", "dead", "queued", "waiting"};
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                sum += fake_report(f, parts[i]);
+        CHECK_EQ(sum, n->count.owed + fake_report(f, "returned"));
+}

@@ -11,4 +11,9 @@ bool naive_is_heard(const struct got *g, const struct naive_word *w);
 /* Either may be NULL: nothing. */
 void naive_print(const struct naive_session *s, const struct got *g, const struct naive_word *w);
 
+/* The report says what the naive broker has counted. What was matched was delivered, or told to be
+ * lost, or waits, or went with its receiver. */
+void naive_check_report(struct fake *f, const struct naive *n);
+void naive_check_sum(struct fake *f, const struct naive *n);
+
 #endif

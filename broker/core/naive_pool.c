@@ -81,11 +81,12 @@ static void rotate(struct naive_pool *p, struct naive_sub *to)
         to->free--;
 }
 
-static void give_to(
-        struct naive *n, struct naive_pool *p, struct naive_sub *to, struct naive_msg *m)
+static void give_to(struct naive *n, struct naive_pool *p, struct naive_sub *to,
+        struct naive_msg *m, bool had_waited)
 {
-        (void)naive_push(
-                n, to->session, &(struct naive_entry){.msg = m, .subs = {to->number}, .n_subs = 1});
+        (void)naive_push(n, to->session,
+                &(struct naive_entry){
+                        .msg = m, .subs = {to->number}, .n_subs = 1, .had_waited = had_waited});
         rotate(p, to);
 }
 
@@ -94,7 +95,7 @@ static bool give(struct naive *n, struct naive_pool *p, struct naive_msg *m, uin
         struct naive_sub *to = choose(n, p, not_to, 0);
 
         if (to)
-                give_to(n, p, to, m);
+                give_to(n, p, to, m, false);
         return to;
 }
 
@@ -120,7 +121,7 @@ static bool give_held(struct naive *n, struct naive_held *h)
                 naive_hand_over(n, h, to);
                 rotate(p, to);
         } else {
-                give_to(n, p, to, h->msg);
+                give_to(n, p, to, h->msg, true);
                 naive_forget(n, h);
         }
         h->timer.at = 0;
@@ -141,8 +142,8 @@ void naive_touch_all(struct naive *n, struct naive_session *s)
                 naive_touch(n, ((struct naive_sub *)s->pooled.at[i])->pool);
 }
 
-/* Of a group it is nobody's loss. */
-static void lose(struct naive *n, struct naive_pool *p, unsigned reason)
+/* Of a group it is nobody's loss. Returns false if it is nobody's at all: its only member ends. */
+static bool lose(struct naive *n, struct naive_pool *p, unsigned reason)
 {
         struct naive_sub *only = p->group || !p->members.n ? NULL : member_at(p, 0);
 
@@ -152,7 +153,10 @@ static void lose(struct naive *n, struct naive_pool *p, unsigned reason)
                 naive_lose(n, only->session,
                         &(struct naive_entry){.subs = {only->number}, .n_subs = 1}, reason);
                 only->free--;
+        } else {
+                return false;
         }
+        return true;
 }
 
 void naive_forget(struct naive *n, struct naive_held *h)
@@ -164,7 +168,8 @@ void naive_forget(struct naive *n, struct naive_held *h)
 
 void naive_lose_held(struct naive *n, struct naive_held *h, unsigned reason)
 {
-        lose(n, h->pool, reason);
+        if (!lose(n, h->pool, reason))
+                n->count.owed--;
         naive_forget(n, h);
 }
 
@@ -233,6 +238,7 @@ static void add_waiting(struct naive *n, struct naive_pool *p, struct naive_msg 
         struct naive_held *h = naive_new(n, sizeof(*h));
 
         *h = (struct naive_held){.pool = p, .msg = m, .not_to = not_to};
+        n->count.owed++;
         many_add(&p->waiting, h);
         naive_set_expiry(n, h);
         naive_touch(n, p);
@@ -300,10 +306,11 @@ void naive_pool_takes_once(struct naive *n, struct naive_pool *p, struct naive_m
 {
         if (!p->acks && !p->waiting.n && !p->returned.n && give(n, p, m, 0))
                 return;
-        if (p->waiters.n || !has_room(p))
-                lose(n, p, WIRE_GAP_OVERFLOW);
-        else
-                add_waiting(n, p, m, 0);
+        if (p->waiters.n || !has_room(p)) {
+                n->count.owed += lose(n, p, WIRE_GAP_OVERFLOW);
+                return;
+        }
+        add_waiting(n, p, m, 0);
 }
 
 static void watch(struct naive *n, struct naive_pool *p)

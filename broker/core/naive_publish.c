@@ -275,10 +275,12 @@ void naive_offer_once(struct naive *n, struct naive_msg *m)
                 bool has_room = !s->waiters.n && naive_has_room(n, s, e.lane);
                 if (!naive_waits(e.lane) && !naive_make_room(n, s, &e))
                         continue;
-                if (has_room || !naive_waits(e.lane))
+                if (has_room || !naive_waits(e.lane)) {
                         (void)naive_push(n, s, &e);
-                else
+                } else {
+                        n->count.owed++;
                         naive_lose(n, s, &e, WIRE_GAP_OVERFLOW);
+                }
         }
 }
 

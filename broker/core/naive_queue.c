@@ -157,6 +157,7 @@ struct naive_entry *naive_push(
                 make_latest(s, e);
         if (e->msg && e->lane && !s->is_full && !many_has(&s->untried, e->lane))
                 many_add(&s->untried, e->lane);
+        n->count.owed += e->msg && !e->had_waited;
         many_add(&s->queue, e);
         naive_mark(n, s);
         naive_watch(n, s);
@@ -193,6 +194,14 @@ static bool drops_old(const struct naive_sub *lane)
                lane->overflow == WIRE_OVERFLOW_LATEST;
 }
 
+/* With the one that there was no room for. */
+static void naive_disconnect(struct naive *n, struct naive_session *s)
+{
+        s->discarded++;
+        n->count.discarded++;
+        naive_end(n, s, WIRE_CODE_LIMIT);
+}
+
 bool naive_make_room(struct naive *n, struct naive_session *s, const struct naive_entry *e)
 {
         struct naive_sub *lane = e->lane;
@@ -207,8 +216,9 @@ bool naive_make_room(struct naive *n, struct naive_session *s, const struct naiv
                         naive_drop(n, s, victim, WIRE_GAP_OVERFLOW);
                         continue;
                 }
+                n->count.owed++;
                 if (lane->overflow == WIRE_OVERFLOW_DISCONNECT)
-                        naive_end(n, s, WIRE_CODE_LIMIT);
+                        naive_disconnect(n, s);
                 else
                         naive_lose(n, s, e, WIRE_GAP_OVERFLOW);
                 return false;

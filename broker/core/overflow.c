@@ -222,10 +222,13 @@ bool overflow_make_room(
         while (!queue_has_room(c, s, m, lane)) {
                 if (drops_old(lane) && drop_oldest(c, s, lane))
                         continue;
-                if (lane->overflow == WIRE_OVERFLOW_DISCONNECT)
+                if (lane->overflow == WIRE_OVERFLOW_DISCONNECT) {
+                        s->discarded += m->n_frames; /* as if it had been queued, too */
+                        c->count.discarded += m->n_frames;
                         disconnect(c, s);
-                else
+                } else {
                         lose(c, s, m, t);
+                }
                 return false;
         }
         return true;

@@ -43,6 +43,15 @@ static void end_unread(struct core *c, struct session *s)
         session_end(c, s, WIRE_CODE_STALLED, "answers are not read (limit control_bytes)");
 }
 
+/* Something was added to the answers. */
+static void see(struct core *c, struct session *s)
+{
+        if (has_too_many(c, s))
+                end_unread(c, s);
+        else
+                session_mark(c, s);
+}
+
 void answer(struct core *c, struct session *s, const struct message *m)
 {
         if (!takes_answers(s))
@@ -51,10 +60,7 @@ void answer(struct core *c, struct session *s, const struct message *m)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for an answer");
                 return;
         }
-        if (has_too_many(c, s))
-                end_unread(c, s);
-        else
-                session_mark(c, s);
+        see(c, s);
 }
 
 void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n)
@@ -91,10 +97,7 @@ void answer_confirm(struct core *c, struct session *s, uint64_t id, uint64_t val
                 return;
         }
         *ok = (struct msg_ok){id, value, n};
-        if (has_too_many(c, s))
-                end_unread(c, s);
-        else
-                session_mark(c, s);
+        see(c, s);
 }
 
 void answer_err(struct core *c, struct session *s, uint64_t id, enum wire_code code,

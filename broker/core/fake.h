@@ -169,6 +169,10 @@ void fake_member(struct client *c, uint32_t sub, const char *filter, const char 
 void fake_acknowledge(struct client *c, uint64_t first, uint64_t last);
 void fake_refuse(struct client *c, uint64_t first, uint64_t last, uint64_t delay_ms);
 
+/* fake_seeds plays `rounds` lives, and prints the seed of each; SIM_SEED=n plays that one again,
+ * SIM_ROUNDS=n plays more (fake_seeds.c). */
+void fake_seeds(uint64_t rounds, void (*live)(uint64_t seed));
+
 /* A payload that can be told from others: fake_pattern writes its bytes from `at` on. */
 void fake_pattern(uint64_t seed, uint64_t at, uint8_t *to, size_t n);
 

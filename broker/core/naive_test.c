@@ -351,12 +351,5 @@ static void live(uint64_t seed)
 
 TEST(the_core_says_what_a_naive_broker_says_a_million_times)
 {
-        const char *seed = getenv("SIM_SEED"), *rounds = getenv("SIM_ROUNDS");
-        uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
-        uint64_t n = rounds ? strtoull(rounds, NULL, 10) : seed ? 1 : ROUNDS;
-
-        for (uint64_t i = first; i < first + n; i++) {
-                print_message("seed %" PRIu64 "\n", i);
-                live(i);
-        }
+        fake_seeds(ROUNDS, live);
 }

@@ -275,7 +275,8 @@ BATON_API BATON_MUST int baton_release(baton *b, uint32_t sub);
  *
  * baton_ack says that the message with this receipt (baton_message.receipt) is done; baton_nack
  * that it is not, and that another member, or this one, shall have it, in `delay_ms` (up to a day).
- * The return of the callback acknowledges, before the next one is called; a callback that calls
+ * The return of the callback acknowledges, before the next one is called (and so do
+ * baton_unsubscribe and baton_close within it, but not baton_free); a callback that calls
  * baton_nack refuses instead. With `hold` nothing is acknowledged by itself, and they are called
  * later, in any order. Neither waits. What was answered before is ignored.
  * Returns 0 · -ENOENT (no receipt of this connection: the message has gone to another member) ·

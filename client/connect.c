@@ -204,6 +204,9 @@ static int say_bye(struct baton *b, uint64_t deadline_ns)
 
         if (r < 0)
                 return r;
+        const struct sub *s = subs_find(b, b->in.current_sub);
+        if (s) /* the callback that closes has done its work */
+                subs_settle(b, s);
         large_leave(b);
         if ((r = kept_drain(b, deadline_ns)) < 0 || (r = out_drain(b, deadline_ns)) < 0 ||
                 (r = out_control(b, &bye)) < 0)

@@ -186,6 +186,30 @@ TEST(a_callback_that_unsubscribes_has_done_its_work)
         fake_close(&f);
 }
 
+static void close_it(baton *b, const struct baton_message *m, void *arg)
+{
+        int *ret_result = arg;
+
+        (void)m;
+        *ret_result = baton_close(b, 0);
+}
+
+TEST(a_callback_that_closes_has_done_its_work)
+{
+        struct baton_subscription o = {.group = "g", .ack = true};
+        int result = 0;
+        struct fake f;
+
+        fake_open(&f);
+        CHECK_EQ(baton_subscribe_start(f.b, "a", &o, close_it, NULL, &result, NULL), 0);
+        (void)fake_expect(&f, WIRE_SUB);
+        fake_deliver(&f, 5, 1, "a", "1");
+        (void)!baton_process(f.b);
+        CHECK_EQ(fake_expect(&f, WIRE_ACK).ack.first, 5);
+        (void)fake_expect(&f, WIRE_BYE);
+        fake_close(&f);
+}
+
 TEST(between_cork_and_uncork_acknowledgements_are_gathered)
 {
         struct baton_subscription o = {.group = "g", .ack = true, .hold = true};

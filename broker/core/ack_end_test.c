@@ -274,10 +274,27 @@ TEST(who_waits_for_room_goes_on_when_what_is_queued_is_taken_back)
                         say_unsub(a, a->last_id + 1, 1);
                         fake_go(a);
                 } else {
-                        fake_tick(&f, 100);
+                        fake_tick(&f, 1000);
                 }
                 expect_ok(pub, 1, 1);
                 CHECK_EQ(fake_count(b), 3);
                 fake_deinit(&f);
         }
+}
+
+TEST(a_broker_that_stops_does_not_wait_for_a_group_without_members)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *pub = fake_open(&f), *a = fake_open(&f);
+
+        fake_member(a, 1, "w", "g", &(struct fake_ack){.queue_messages = 1});
+        fake_close(a);
+        fake_pub(pub, "w", "1");
+        fake_confirmed(pub, 1, "w", "2");
+        core_shutdown(f.core, f.now_ns);
+        fake_flush(&f);
+        expect_ok(pub, 1, 0);
+        expect_bye(pub, WIRE_CODE_SHUTDOWN);
+        fake_deinit(&f);
 }

@@ -53,6 +53,32 @@ TEST(confirms_that_are_not_read_at_once_end_nobody)
         fake_deinit(&f);
 }
 
+TEST(nor_do_refusals_and_confirmed_replies)
+{
+        enum { N = 6000 };
+        struct fake f;
+        fake_init_with(&f, "control_bytes=4096 window_bytes=262144 queue_messages=65536");
+        struct client *asker = fake_open(&f), *c = fake_open(&f);
+
+        fake_sub(c, 1, "svc");
+        uint64_t token = fake_ask(asker, 1, 0, "svc", c);
+        c->room = 0;
+        for (uint64_t i = 0; i < N; i++) {
+                if (i % 3) {
+                        say_reply(c, token, WIRE_DELIVERY_MORE, 10 + i);
+                        say_pub(c, "", "x");
+                } else {
+                        say_ingress(c, WIRE_INGRESS_CONFIRM, 10 + i);
+                        say_pub(c, "a..b", "x");
+                }
+                if (c->packet.len > 60000)
+                        fake_go(c);
+        }
+        fake_go(c);
+        CHECK(!c->is_gone);
+        fake_deinit(&f);
+}
+
 TEST(confirms_that_say_the_same_are_one_answer_whatever_their_topics)
 {
         struct fake f;

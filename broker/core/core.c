@@ -169,6 +169,7 @@ void core_shutdown(struct core *c, uint64_t now_ns)
                 if (c->slots[i])
                         shut_down(c, c->slots[i]);
         }
+        pools_stop(c);
         publish_resume(c);
 }
 

@@ -200,6 +200,7 @@ void pool_drained(struct core *c, struct session *s);
 void pool_credit(struct core *c, struct sub *sub, uint64_t amount);
 void pool_timer(struct core *c, struct timer *t);
 void pool_forget_request(struct core *c, struct request *r);
+void pools_stop(struct core *c); /* those without members end: nobody will join them any more */
 void pools_deinit(struct core *c);
 
 /* pool_ack.c: groups that acknowledge. `place` is an entry of kind ENTRY_POOL. pool_sent: it was

@@ -52,6 +52,7 @@ struct naive_sub {
         int64_t free;
         struct many under_way;    /* naive_held */
         struct naive_timer timer; /* until the first of them has to be answered */
+        uint64_t first_at;        /* since when it is the first */
 };
 
 /* A place in a backlog: a publication, or a gap (msg NULL). */
@@ -234,6 +235,7 @@ void naive_resolve(struct naive *n, struct naive_pending *p);
 void naive_offer_once(struct naive *n, struct naive_msg *m);
 void naive_publish_will(struct naive *n, struct naive_session *s);
 
+bool naive_has_anybody(const struct naive_pool *p, uint64_t not_to);
 bool naive_has_under_way(const struct naive_session *s);
 void naive_touch(struct naive *n, struct naive_pool *p);
 void naive_run(struct naive *n, struct naive_pool *p);

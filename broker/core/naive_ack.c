@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { UNREAD_MS = 1000 };
+
 static struct naive_sub *member_at(const struct naive_pool *p, size_t i)
 {
         return p->members.at[i];
@@ -14,8 +16,30 @@ static struct naive_sub *member_at(const struct naive_pool *p, size_t i)
 static void arm(struct naive *n, struct naive_sub *m)
 {
         m->timer.at = 0;
+        m->first_at = n->now;
         if (m->under_way.n)
                 naive_set(n, &m->timer, m->pool->ack_ms);
+}
+
+/* For a second, what it was given first has not been sent to it. */
+static bool does_not_read(const struct naive *n, const struct naive_sub *m)
+{
+        const struct naive_held *first = m->under_way.n ? m->under_way.at[0] : NULL;
+
+        return first && !first->seq && n->now - m->first_at >= UNREAD_MS * 1000000;
+}
+
+static bool is_to_blame(const struct naive *n, const struct naive_sub *m)
+{
+        const struct naive_session *s = m->session;
+
+        if (!m->pool->acks)
+                return m->free <= 0;
+        for (size_t i = 0; i < s->pooled.n; i++) {
+                if (does_not_read(n, s->pooled.at[i]))
+                        return true;
+        }
+        return s->is_late;
 }
 
 void naive_hand_over(struct naive *n, struct naive_held *h, struct naive_sub *to)
@@ -87,6 +111,8 @@ static void come_back(struct naive *n, struct naive_held *h, bool has_failed, ui
                 bury(n, h);
         } else if (delay_ms) {
                 naive_set(n, &h->timer, delay_ms);
+                if (h->msg->ttl && h->msg->born + h->msg->ttl < h->timer.at)
+                        h->timer.at = h->msg->born + h->msg->ttl;
                 many_add(&h->pool->delayed, h);
         } else {
                 many_add(&h->pool->returned, h);
@@ -152,6 +178,15 @@ void naive_late(struct naive *n, struct naive_sub *m)
         bool was_sent = ((const struct naive_held *)m->under_way.at[0])->seq != 0;
         size_t n_queued = s->queue.n;
 
+        if (!was_sent && !naive_has_anybody(m->pool, s->number)) {
+                naive_set(n, &m->timer, UNREAD_MS);
+                return;
+        }
+        if (!was_sent && !does_not_read(n, m)) {
+                naive_set(n, &m->timer, 0);
+                m->timer.at = m->first_at + UNREAD_MS * 1000000;
+                return;
+        }
         all_come_back(n, m, true);
         if (was_sent)
                 set_late(n, s, true);
@@ -247,8 +282,7 @@ void naive_pool_timer(struct naive *n, struct naive_pool *p)
         }
         for (size_t i = 0; i < p->members.n; i++) {
                 const struct naive_sub *m = member_at(p, i);
-                const struct naive_held *first = m->under_way.n ? m->under_way.at[0] : NULL;
-                if (p->acks ? m->session->is_late || (first && !first->seq) : m->free <= 0)
+                if (is_to_blame(n, m))
                         naive_end(n, m->session, WIRE_CODE_STALLED);
         }
         naive_pool_waited_for(n, p);

@@ -9,7 +9,7 @@ static struct naive_sub *member_at(const struct naive_pool *p, size_t i)
         return p->members.at[i];
 }
 
-static bool has_anybody(const struct naive_pool *p, uint64_t not_to)
+bool naive_has_anybody(const struct naive_pool *p, uint64_t not_to)
 {
         for (size_t i = 0; i < p->members.n; i++) {
                 const struct naive_session *s = member_at(p, i)->session;
@@ -200,7 +200,7 @@ void naive_set_expiry(struct naive *n, struct naive_held *h)
 /* For nobody who is there: in a group that acknowledges it waits for somebody, but not for ever. */
 static void limit_hope(struct naive *n, struct naive_held *h)
 {
-        if (has_anybody(h->pool, h->not_to))
+        if (naive_has_anybody(h->pool, h->not_to))
                 return;
         if (!h->pool->acks)
                 discard(n, h);
@@ -226,8 +226,10 @@ void naive_held_timer(struct naive *n, struct naive_held *h)
         if (many_remove(&p->delayed, h)) {
                 many_add(&p->returned, h);
                 naive_set_expiry(n, h);
-        } else if (!has_anybody(p, h->not_to)) {
+        } else if (!naive_has_anybody(p, h->not_to)) {
                 discard(n, h);
+        } else {
+                naive_set_expiry(n, h);
         }
 }
 
@@ -261,12 +263,31 @@ static bool try_held(struct naive *n, struct naive_held *h)
         return true;
 }
 
+/* The first, or the first that another has published. */
+static bool try_aside(struct naive *n, struct naive_pool *p)
+{
+        struct naive_held *first = p->aside.n ? p->aside.at[0] : NULL;
+
+        if (first && naive_is_old(n, first->msg)) {
+                naive_lose_held(n, first, WIRE_GAP_EXPIRED);
+                return true;
+        }
+        if (!first || give_held(n, first))
+                return first;
+        for (size_t i = 1; i < p->aside.n; i++) {
+                struct naive_held *other = p->aside.at[i];
+                if (other->not_to != first->not_to)
+                        return give_held(n, other);
+        }
+        return false;
+}
+
 static void run_waiting(struct naive *n, struct naive_pool *p)
 {
         for (;;) {
-                struct many *next = p->returned.n ? &p->returned : &p->waiting;
-                if (p->aside.n && give_held(n, p->aside.at[0]))
+                if (try_aside(n, p))
                         continue;
+                struct many *next = p->returned.n ? &p->returned : &p->waiting;
                 if (!next->n || !try_held(n, next->at[0]))
                         return;
         }
@@ -280,7 +301,7 @@ static uint64_t not_to(const struct naive_parked *pub)
 /* A group that waits for its members to come back is a receiver that does not read just now. */
 static bool concerns(const struct naive_pool *p, const struct naive_parked *pub)
 {
-        return has_anybody(p, not_to(pub)) || (p->acks && !has_anybody(p, 0));
+        return naive_has_anybody(p, not_to(pub)) || (p->acks && !naive_has_anybody(p, 0));
 }
 
 /* Returns false if there is no room. */

@@ -7,11 +7,8 @@
  * only marks the pool as due; it is run once, when the call that did it is done.
  *
  * A publication that must not go back to its publisher does not hold up those behind it: it is laid
- * aside while only that one is free. A request that waits is given up with its request. */
+ * aside while only that one is free. */
 #include "broker/core/pool.h"
-
-#include <errno.h>
-#include <stdlib.h>
 
 void pool_touch(struct core *c, struct pool *p)
 {
@@ -23,186 +20,6 @@ void pool_drained(struct core *c, struct session *s)
 {
         list_for_each (link, &s->pooled)
                 pool_touch(c, list_entry(link, struct member, of_session)->pool);
-}
-
-/* ---------------------------------------------------------------- what waits */
-
-void pool_lists(const struct pool *p, const struct list *ret_lists[POOL_LISTS])
-{
-        ret_lists[0] = &p->returned;
-        ret_lists[1] = &p->waiting;
-        ret_lists[2] = &p->aside;
-        ret_lists[3] = &p->delayed;
-}
-
-static void account(struct core *c, struct pool *p, const struct msg *m, bool add)
-{
-        uint64_t sign = add ? 1 : UINT64_MAX;
-
-        p->load.bytes += sign * m->len;
-        p->load.messages += sign * m->n_frames;
-        p->load.fds += sign * m->n_fds;
-        p->load.placed_bytes += sign * m->placed;
-        p->load.n_placed += m->placed ? sign : 0;
-        c->count.pooled += sign * m->n_frames;
-}
-
-/* One always fits. */
-static bool has_room(const struct core *c, const struct pool *p, const struct msg *m)
-{
-        const struct core_limits *limits = &c->config.limits;
-        const struct load *l = &p->load;
-
-        if (!l->messages)
-                return true;
-        if (m->n_fds && l->fds && l->fds + m->n_fds > limits->queue_fds)
-                return false;
-        if (m->placed && l->n_placed && l->placed_bytes + m->placed > limits->placed_bytes)
-                return false;
-        return l->bytes + m->len <= p->most_bytes && l->messages + m->n_frames <= p->most_messages;
-}
-
-void pool_set_expiry(struct core *c, struct pool_entry *e)
-{
-        /* Without memory for that it is found too old when its turn comes. */
-        int r = e->msg->ttl_ns
-                        ? heap_set(&c->timers, &e->timer.node, e->msg->born_ns + e->msg->ttl_ns)
-                        : 0;
-        (void)r;
-}
-
-static int append(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to)
-{
-        struct pool_entry *e = calloc(1, sizeof(*e));
-
-        if (!e)
-                return -ENOMEM;
-        *e = (struct pool_entry){
-                .pool = p,
-                .msg = msg_ref(m),
-                .request = r,
-                .not_to = not_to,
-                .timer.kind = TIMER_POOL_ENTRY,
-        };
-        list_push_back(&p->waiting, &e->link);
-        if (r)
-                list_push_back(&r->pooled, &e->of_request);
-        account(c, p, m, true);
-        pool_set_expiry(c, e);
-        return 0;
-}
-
-void pool_free_entry(struct core *c, struct pool_entry *e)
-{
-        account(c, e->pool, e->msg, false);
-        heap_remove(&c->timers, &e->timer.node);
-        list_remove(&e->link);
-        list_remove(&e->of_request);
-        msg_unref(e->msg);
-        pool_touch(c, e->pool); /* there is room now */
-        free(e);
-}
-
-void pool_discard(struct core *c, struct pool_entry *e)
-{
-        struct request *r = e->request;
-
-        c->count.discarded += e->msg->n_frames;
-        pool_free_entry(c, e);
-        if (r)
-                request_end_if_deserted(c, r);
-}
-
-void pool_forget_request(struct core *c, struct request *r)
-{
-        list_for_each_safe (link, &r->pooled) {
-                struct pool_entry *e = list_entry(link, struct pool_entry, of_request);
-                if (e->with) { /* who has it may finish it, but nobody else begins */
-                        e->request = NULL;
-                        list_remove(link);
-                } else {
-                        c->count.discarded += e->msg->n_frames;
-                        pool_free_entry(c, e);
-                }
-        }
-}
-
-/* Of a group nobody in particular loses it. */
-static void lose(struct core *c, struct pool *p, const struct msg *m, enum wire_gap_reason reason)
-{
-        struct list *only = p->name_len ? NULL : list_first(&p->members);
-
-        if (!only) {
-                c->count.dropped += m->n_frames;
-                return;
-        }
-        struct member *member = list_entry(only, struct member, at_pool);
-        struct session *s = member->sub->session;
-        if (s->state != SESSION_OPEN)
-                return;
-        if (queue_lose(c, s, member->subset, reason, m->n_frames) < 0)
-                session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
-        member->free -= m->n_frames;
-}
-
-void pool_lose(struct core *c, struct pool_entry *e, enum wire_gap_reason reason)
-{
-        struct request *r = e->request;
-
-        lose(c, e->pool, e->msg, reason);
-        pool_free_entry(c, e);
-        if (r)
-                request_end_if_deserted(c, r);
-}
-
-/* It is for nobody who is there: where they acknowledge it waits for somebody else, as long as a
- * group without members does. */
-static void limit_hope(struct core *c, struct pool_entry *e)
-{
-        uint64_t until = c->now_ns + c->config.limits.linger_ms * UINT64_C(1000000);
-
-        if (pool_has_anybody(e->pool, e->not_to))
-                return;
-        if (!e->pool->acks) {
-                pool_discard(c, e);
-                return;
-        }
-        if (e->timer.node.place && e->timer.node.at_ns < until)
-                return; /* it gets too old before */
-        int r = heap_set(&c->timers, &e->timer.node, until);
-        (void)r; /* without memory it waits longer */
-}
-
-static void set_aside(struct core *c, struct pool_entry *e)
-{
-        list_remove(&e->link);
-        list_push_back(&e->pool->aside, &e->link);
-        limit_hope(c, e);
-}
-
-void pool_limit_hopes(struct core *c, struct pool *p)
-{
-        list_for_each_safe (link, &p->aside)
-                limit_hope(c, list_entry(link, struct pool_entry, link));
-}
-
-void pool_entry_timer(struct core *c, struct timer *t)
-{
-        struct pool_entry *e = container_of(t, struct pool_entry, timer);
-
-        if (msg_is_too_old(c, e->msg)) {
-                pool_lose(c, e, WIRE_GAP_EXPIRED);
-                return;
-        }
-        pool_touch(c, e->pool);
-        if (e->is_delayed) {
-                e->is_delayed = false;
-                list_remove(&e->link);
-                list_push_back(&e->pool->returned, &e->link);
-                pool_set_expiry(c, e);
-        } else if (!pool_has_anybody(e->pool, e->not_to)) {
-                pool_discard(c, e); /* it was aside, and nobody else came */
-        }
 }
 
 /* ---------------------------------------------------------------- publications */
@@ -235,9 +52,9 @@ static int take_in(struct core *c, struct pool *p, struct pub *pub, struct reque
         int error = 0;
 
         if (p->acks || has_waiting(p) || !pool_give(c, p, pub->msg, r, except)) {
-                if (!has_room(c, p, pub->msg))
+                if (!pool_has_room(c, p, pub->msg))
                         return POOL_E_FULL;
-                error = append(c, p, pub->msg, r, except);
+                error = pool_append(c, p, pub->msg, r, except);
                 pool_touch(c, p);
         }
         pub->n_received += error == 0;
@@ -257,8 +74,9 @@ void pool_offer_once(struct core *c, struct pool *p, struct msg *m)
 {
         if (!p->acks && !has_waiting(p) && pool_give(c, p, m, NULL, 0))
                 return;
-        if (!list_is_empty(&p->waiters) || !has_room(c, p, m) || append(c, p, m, NULL, 0) < 0)
-                lose(c, p, m, WIRE_GAP_OVERFLOW);
+        if (!list_is_empty(&p->waiters) || !pool_has_room(c, p, m) ||
+                pool_append(c, p, m, NULL, 0) < 0)
+                pool_tell_loss(c, p, m, WIRE_GAP_OVERFLOW);
         else
                 pool_touch(c, p);
 }
@@ -297,7 +115,7 @@ static bool try_entry(struct core *c, struct pool_entry *e)
         else if (pool_give_entry(c, e))
                 return true;
         else if (pool_excludes(c, e))
-                set_aside(c, e);
+                pool_set_aside(c, e);
         else
                 return false;
         return true;
@@ -310,15 +128,39 @@ static struct pool_entry *first_of(const struct list *entries)
         return link ? list_entry(link, struct pool_entry, link) : NULL;
 }
 
+/* Of those for one and the same publisher the first; it holds up nobody else's. */
+static struct pool_entry *other_aside(const struct pool *p, const struct pool_entry *first)
+{
+        list_for_each (link, &p->aside) {
+                struct pool_entry *e = list_entry(link, struct pool_entry, link);
+                if (e->not_to != first->not_to)
+                        return e;
+        }
+        return NULL;
+}
+
+static bool try_aside(struct core *c, struct pool *p)
+{
+        struct pool_entry *e = first_of(&p->aside);
+
+        if (e && msg_is_too_old(c, e->msg)) {
+                pool_lose(c, e, WIRE_GAP_EXPIRED);
+                return true;
+        }
+        if (!e || pool_give_entry(c, e))
+                return e;
+        e = other_aside(p, e);
+        return e && pool_give_entry(c, e);
+}
+
 static void run_waiting(struct core *c, struct pool *p)
 {
         for (;;) {
-                struct pool_entry *aside = first_of(&p->aside);
                 struct pool_entry *e = first_of(&p->returned);
+                if (try_aside(c, p))
+                        continue;
                 if (!e)
                         e = first_of(&p->waiting);
-                if (aside && pool_give_entry(c, aside))
-                        continue;
                 if (!e || !try_entry(c, e))
                         return;
         }
@@ -344,7 +186,7 @@ static bool admit_waiting(struct core *c, struct pool *p)
                 if (r == POOL_E_FULL)
                         break;
                 if (r < 0)
-                        lose(c, p, parked->pub.msg, WIRE_GAP_OVERFLOW);
+                        pool_tell_loss(c, p, parked->pub.msg, WIRE_GAP_OVERFLOW);
                 park_resolve(c, pending);
                 any = true;
         }
@@ -356,7 +198,7 @@ bool pool_could_admit(const struct core *c, const struct pool *p)
         const struct list *link = list_first(&p->waiters);
         const struct pending *w = link ? list_entry(link, struct pending, link) : NULL;
 
-        return w && has_room(c, p, w->owner->pub.msg);
+        return w && pool_has_room(c, p, w->owner->pub.msg);
 }
 
 /* Without members it only takes in what there is room for, and ends when its time has come. */

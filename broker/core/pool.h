@@ -41,6 +41,7 @@ struct member {
         struct list at_pool, of_session; /* pool.members, session.pooled */
         struct list under_way;           /* struct pool_entry, as they were given */
         struct timer timer;              /* until the first of them has to be answered */
+        uint64_t first_ns;               /* since when it is the first */
         int64_t free; /* of its window; less than 0 after retained values, which do not wait */
         struct subset *subset; /* of itself alone */
 };
@@ -80,11 +81,21 @@ bool pool_excludes(const struct core *c, const struct pool_entry *e);
 bool pool_has_anybody(const struct pool *p, uint64_t not_to);
 bool pool_is_open(const struct pool *p);
 
-/* pool.c. pool_touch has the pool run when the call is done: something may be possible now.
- * pool_free_entry: it is not with a member. pool_lose: the same, and it is told or counted.
- * pool_set_expiry: it waits, until it is too old. pool_lists gives the lists of what waits. */
-enum { POOL_LISTS = 4 };
+/* pool.c: pool_touch has the pool run when the call is done: something may be possible now. */
 void pool_touch(struct core *c, struct pool *p);
+
+/* pool_wait.c. pool_has_room: one always fits. pool_append puts a publication behind what waits.
+ * Returns 0 · -ENOMEM. pool_tell_loss: of a group it is nobody's. pool_set_aside: only a session
+ * that must not have it could take it now. pool_free_entry: it is not with a member. pool_lose: the
+ * same, and it is told or counted. pool_set_expiry: it waits, until it is too old. pool_lists gives
+ * the lists of what waits. */
+enum { POOL_LISTS = 4 };
+bool pool_has_room(const struct core *c, const struct pool *p, const struct msg *m);
+BT_MUST int pool_append(
+        struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to);
+void pool_tell_loss(
+        struct core *c, struct pool *p, const struct msg *m, enum wire_gap_reason reason);
+void pool_set_aside(struct core *c, struct pool_entry *e);
 void pool_free_entry(struct core *c, struct pool_entry *e);
 void pool_lose(struct core *c, struct pool_entry *e, enum wire_gap_reason reason);
 void pool_set_expiry(struct core *c, struct pool_entry *e);
@@ -97,9 +108,11 @@ void pool_discard(struct core *c, struct pool_entry *e);
 /* pool_members.c: the time that a SUB asks for. */
 uint64_t pool_ack_ms(const struct msg_sub *m);
 
-/* pool_ack.c. pool_hand_over gives `e`, which waits, to a member. Returns false if that has no
+/* pool_ack.c. pool_does_not_read: some of what a member was given has not been sent for a while.
+ * pool_hand_over gives `e`, which waits, to a member. Returns false if that has no
  * memory for it, and ends. pool_give_up: the member leaves; what it has is for others, and if it
  * was lost the first of that has failed. */
+bool pool_does_not_read(const struct core *c, const struct member *m);
 bool pool_hand_over(struct core *c, struct member *to, struct pool_entry *e);
 void pool_give_up(struct core *c, struct member *m, bool is_lost);
 

@@ -22,6 +22,8 @@ enum {
         FIRST_ACKS = 16,
         /* What one member could not be sent, for the moment, goes to another after so long. */
         UNREADABLE_MS = 1000,
+        /* Who has not been sent what it was given for so long does not read. */
+        UNREAD_MS = 1000,
 };
 
 /* ---------------------------------------------------------------- the array */
@@ -93,8 +95,17 @@ static int arm(struct core *c, struct member *m)
                 heap_remove(&c->timers, &m->timer.node);
                 return 0;
         }
+        m->first_ns = c->now_ns;
         return heap_set(
                 &c->timers, &m->timer.node, c->now_ns + m->pool->ack_ms * UINT64_C(1000000));
+}
+
+bool pool_does_not_read(const struct core *c, const struct member *m)
+{
+        const struct list *link = list_first(&m->under_way);
+
+        return link && !list_entry(link, struct pool_entry, link)->seq &&
+               c->now_ns - m->first_ns >= UNREAD_MS * UINT64_C(1000000);
 }
 
 static int queue_for(struct core *c, struct member *to, struct pool_entry *e)
@@ -192,8 +203,10 @@ static void delay(struct core *c, struct pool_entry *e, uint64_t ms)
 {
         if (ms > WIRE_REQUEST_MS_MAX)
                 ms = WIRE_REQUEST_MS_MAX;
-        e->is_delayed =
-                ms && heap_set(&c->timers, &e->timer.node, c->now_ns + ms * UINT64_C(1000000)) == 0;
+        uint64_t at = c->now_ns + ms * UINT64_C(1000000), end = e->msg->born_ns + e->msg->ttl_ns;
+        if (e->msg->ttl_ns && end < at)
+                at = end; /* it is too old before */
+        e->is_delayed = ms && heap_set(&c->timers, &e->timer.node, at) == 0;
         if (e->is_delayed) {
                 list_push_back(&e->pool->delayed, &e->link);
         } else { /* at once, also without memory to wait */
@@ -294,12 +307,26 @@ static void bring_all_back(struct core *c, struct member *m, bool first_failed)
         }
 }
 
+/* It was not even sent the first. That may be for a moment; and if nobody else is there nothing is
+ * won by taking all back. Returns false if it is time to. */
+static bool wait_longer(struct core *c, struct member *m)
+{
+        uint64_t until = m->first_ns + UNREAD_MS * UINT64_C(1000000);
+
+        if (!pool_has_anybody(m->pool, m->sub->session->number))
+                until = c->now_ns + UNREAD_MS * UINT64_C(1000000);
+        return until > c->now_ns && heap_set(&c->timers, &m->timer.node, until) == 0;
+}
+
 void pool_late(struct core *c, struct timer *t)
 {
         struct member *m = container_of(t, struct member, timer);
         struct session *s = m->sub->session;
         bool was_sent = first_of(m)->seq != 0;
         uint64_t n_queued = s->queue_messages;
+
+        if (!was_sent && wait_longer(c, m))
+                return;
 
         bring_all_back(c, m, true);
         if (was_sent)
@@ -335,7 +362,6 @@ void pool_failed(struct core *c, struct entry *place)
 {
         struct pool_entry *e = pool_entry_of(place);
 
-        e->n_sent += !e->seq;
         drop_right(c, e);
         bring_back(c, e, true, UNREADABLE_MS);
 }

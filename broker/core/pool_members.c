@@ -136,16 +136,23 @@ static bool linger(struct core *c, struct pool *p)
         return true;
 }
 
+/* It keeps what it was given in any of its groups from others. */
+static bool does_not_read(const struct core *c, const struct session *s)
+{
+        list_for_each (link, &s->pooled) {
+                if (pool_does_not_read(c, list_entry(link, struct member, of_session)))
+                        return true;
+        }
+        return false;
+}
+
 /* Who keeps publishers waiting: its window is used up; or, where they acknowledge, it is late, or
  * does not even read. Others have their time. */
-static bool is_to_blame(const struct member *m)
+static bool is_to_blame(const struct core *c, const struct member *m)
 {
-        const struct list *first = list_first(&m->under_way);
+        const struct session *s = m->sub->session;
 
-        if (!m->pool->acks)
-                return m->free <= 0;
-        return m->sub->session->is_late ||
-               (first && !list_entry(first, struct pool_entry, link)->seq);
+        return m->pool->acks ? s->is_late || does_not_read(c, s) : m->free <= 0;
 }
 
 void pool_timer(struct core *c, struct timer *t)
@@ -158,11 +165,29 @@ void pool_timer(struct core *c, struct timer *t)
         }
         list_for_each (link, &p->members) {
                 const struct member *m = list_entry(link, struct member, at_pool);
-                if (is_to_blame(m))
+                if (is_to_blame(c, m))
                         session_end(c, m->sub->session, WIRE_CODE_STALLED,
                                 "your window was used up for too long (limit stall_ms)");
         }
         pool_waited_for(c, p);
+}
+
+static struct pool *any_deserted(const struct core *c)
+{
+        for (size_t i = 0; i < c->pools.cap; i++) {
+                for (const struct map_node *n = c->pools.slots[i]; n; n = n->next) {
+                        struct pool *p = container_of(n, struct pool, by_name);
+                        if (list_is_empty(&p->members))
+                                return p;
+                }
+        }
+        return NULL;
+}
+
+void pools_stop(struct core *c)
+{
+        for (struct pool *p; (p = any_deserted(c));)
+                free_pool(c, p);
 }
 
 void pools_deinit(struct core *c)

@@ -34,9 +34,12 @@ static void answer_refusal(
         const struct header_state *h = &pub->header;
         bool has_id = header_has_id(h);
         uint32_t n = has_id ? pub->n_frames : 1;
+        size_t before = s->control.len;
 
         for (uint32_t i = 0; i < n; i++)
                 answer_err(c, s, has_id ? h->id + i : 0, why->code, why->limit, "%s", why->text);
+        if (s->control.len > before)
+                s->confirm_bytes += s->control.len - before; /* bounded by the window, too */
 }
 
 static void refuse(struct core *c, const struct flight *f, enum wire_code code, const char *limit,
@@ -86,7 +89,7 @@ static void publish_reply(struct core *c, struct flight *f)
                 refuse(c, f, WIRE_CODE_BAD_TOKEN, "", "no such request, or it is over");
         } else {
                 if (h->id)
-                        answer_ok(c, s, h->id, 1, 1);
+                        answer_confirm(c, s, h->id, 1, 1);
                 publish_credit(c, s, f->pub->cost);
         }
 }

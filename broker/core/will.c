@@ -40,7 +40,7 @@ void will_keep(struct core *c, struct flight *f)
         if (s->state == SESSION_OPEN || s->state == SESSION_ENDING)
                 set(s, pub);
         if (header_has_id(&pub->header))
-                answer_ok(c, s, pub->header.id, 0, 1);
+                answer_confirm(c, s, pub->header.id, 0, 1);
         publish_credit(c, s, pub->cost);
 }
 

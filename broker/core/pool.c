@@ -147,8 +147,10 @@ static bool try_aside(struct core *c, struct pool *p)
                 pool_lose(c, e, WIRE_GAP_EXPIRED);
                 return true;
         }
-        if (!e || pool_give_entry(c, e))
-                return e;
+        if (!e)
+                return false;
+        if (pool_give_entry(c, e))
+                return true;
         e = other_aside(p, e);
         return e && pool_give_entry(c, e);
 }

@@ -264,7 +264,7 @@ BATON_API BATON_MUST int baton_unsubscribe(baton *b, uint32_t sub);
  * with `hold`: the work it meant is done, and the broker may send the next one. May be called in
  * the callback or later, once for each message, in any order; does not wait. After BATON_LOST
  * nothing is held any more: what came before is not to be released.
- * Returns 0 · -ENOENT (no such subscription, or nothing is held). */
+ * Returns 0 · -ENOENT (no such subscription, or nothing is held) · -EINVAL (it acknowledges). */
 BATON_API BATON_MUST int baton_release(baton *b, uint32_t sub);
 
 /* A group with `ack` keeps each message until a member has acknowledged it. What a member has not,

@@ -13,16 +13,13 @@
 
 #include <errno.h>
 
-/* At once: work that is done should not be done again because this process dies in the next one.
- * Should it fail, the message goes to another member: at least once. */
-static void acknowledge(struct baton *b, uint64_t seq)
+/* ACK or NACK of one delivery. At once: work that is done should not be done again because this
+ * process dies in the next one. */
+static int say(struct baton *b, struct message *m, uint64_t seq)
 {
-        struct message m = {.type = WIRE_ACK, .ack = {seq, seq, 0}};
-        int r = out_control(b, &m);
-
-        if (r == 0)
-                r = out_urge(b);
-        (void)r;
+        m->ack.first = m->ack.last = seq;
+        int r = out_control(b, m);
+        return r < 0 ? r : out_urge(b);
 }
 
 /* Gives `n` back once `least` are owed. */
@@ -45,7 +42,6 @@ void subs_begin(struct baton *b, uint64_t id, uint64_t seq)
 
         b->in.current_sub = id;
         b->in.current_seq = seq;
-
         if (s && s->options.hold && !s->ack)
                 s->n_held++;
 }
@@ -53,11 +49,13 @@ void subs_begin(struct baton *b, uint64_t id, uint64_t seq)
 void subs_settle(struct baton *b, const struct sub *s)
 {
         struct in *in = &b->in;
+        struct message m = {.type = WIRE_ACK};
 
         if (in->current_sub != s->id || in->current_seq == in->answered || !b->link)
                 return;
-        if (s->ack && !s->options.hold)
-                acknowledge(b, in->current_seq);
+        /* Should it fail, the message goes to another member: at least once. */
+        int r = s->ack && !s->options.hold ? say(b, &m, in->current_seq) : 0;
+        (void)r;
         in->answered = in->current_seq;
 }
 
@@ -65,7 +63,6 @@ void subs_delivered(struct baton *b, uint64_t id)
 {
         struct sub *s = subs_find(b, id);
 
-        b->in.current_sub = id; /* callbacks of others may have run within */
         if (s && b->link && s->ack)
                 subs_settle(b, s);
         b->in.current_sub = 0;
@@ -113,10 +110,8 @@ static int answer(struct baton *b, uint64_t receipt, struct message *m)
                 return handle_fail(b, -ENOTCONN, "not connected");
         if (!seq || receipt != subs_receipt(b, seq))
                 return handle_fail(b, -ENOENT, "no receipt of this connection");
-        m->ack.first = m->ack.last = seq;
         b->in.answered = seq;
-        int r = out_control(b, m);
-        return r < 0 ? r : out_urge(b);
+        return say(b, m, seq);
 }
 
 int baton_ack(baton *b, uint64_t receipt)

@@ -79,7 +79,7 @@ static void offer(struct core *c, struct flight *f, const struct target *t)
                 wait_for(c, f, t);
 }
 
-void admit_without_waiting(struct core *c, const struct target *t, struct msg *m)
+static void offer_once(struct core *c, const struct target *t, struct msg *m)
 {
         struct session *s = t->session;
 
@@ -97,6 +97,17 @@ void admit_without_waiting(struct core *c, const struct target *t, struct msg *m
                          : queue_lose(c, s, t->subset, WIRE_GAP_OVERFLOW, 1);
         if (r < 0)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+}
+
+bool admit_all_without_waiting(struct core *c, const struct route *route, struct msg *m)
+{
+        bool any_counts = false;
+
+        for (uint32_t i = 0; i < route->n_targets; i++) {
+                any_counts |= route->targets[i].counts;
+                offer_once(c, &route->targets[i], m);
+        }
+        return any_counts;
 }
 
 void admit_finish(struct core *c, struct session *s, struct pub *pub, struct request *r)

@@ -63,9 +63,9 @@ void answer(struct core *c, struct session *s, const struct message *m)
         see(c, s);
 }
 
-void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n)
+void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value)
 {
-        answer(c, s, &(struct message){.type = WIRE_OK, .ok = {.id = id, .value = value, .n = n}});
+        answer(c, s, &(struct message){.type = WIRE_OK, .ok = {.id = id, .value = value, .n = 1}});
 }
 
 int answer_gathered(struct session *s)

@@ -153,7 +153,7 @@ static void control_sub(struct core *c, struct session *s, const struct msg_sub 
                 return;
         }
         s->last_sub = (uint32_t)m->sub;
-        answer_ok(c, s, m->id, sub->overflow, 1);
+        answer_ok(c, s, m->id, sub->overflow);
         pool_joined(c, sub);
         if (!m->no_retained && !m->group.data && s->state == SESSION_OPEN)
                 retain_send(c, s, sub, m->filter);
@@ -170,7 +170,7 @@ static void control_unsub(struct core *c, struct session *s, const struct msg_un
                 return;
         }
         sub_free(c, sub);
-        answer_ok(c, s, m->id, 0, 1);
+        answer_ok(c, s, m->id, 0);
 }
 
 void control_unsupported(struct core *c, struct session *s, const struct message *m)

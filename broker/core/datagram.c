@@ -80,13 +80,8 @@ static bool publish(struct core *c, const struct core_peer *sender, const struct
                 msg_unref(m);
                 return false;
         }
-        bool is_routed = false; /* observers do not count */
-        for (uint32_t i = 0; i < route->n_targets; i++) {
-                is_routed |= route->targets[i].counts;
-                admit_without_waiting(c, &route->targets[i], m);
-        }
         c->count.published++;
-        c->count.unrouted += !is_routed;
+        c->count.unrouted += !admit_all_without_waiting(c, route, m);
         msg_unref(m);
         return true;
 }

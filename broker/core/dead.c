@@ -119,26 +119,16 @@ static struct msg *message_of(struct core *c, const struct pool_entry *e)
         struct buf frame cleanup_(buf_deinit) = BUF_INIT;
         struct fdset *own = NULL;
         struct msg_pub pub;
-        struct frame f;
-        const uint8_t *at = m->data;
+        struct msg *dead = NULL;
 
-        /* It was scanned and decoded before. */
-        if (scan_frame(&at, m->data + m->len, &f) != 0 || message_decode_pub(&f, &pub) != 0 ||
-                write_pub(c, e, &frame, &pub, &own) < 0) {
-                fdset_unref(own);
-                return NULL;
-        }
-        struct msg *dead = msg_new(frame.data, frame.len);
+        if (msg_decode(m, &pub) == 0 && write_pub(c, e, &frame, &pub, &own) == 0)
+                dead = msg_of_broker(c, &frame, sizeof(DEAD) - 1);
         if (!dead) {
                 fdset_unref(own);
                 return NULL;
         }
-        dead->n_frames = 1;
         dead->n_fds = pub.n_fds;
         dead->placed = pub.size;
-        dead->topic_at = 4; /* array, type, n_fds, and the head of a short str */
-        dead->topic_len = sizeof(DEAD) - 1;
-        dead->born_ns = c->now_ns;
         dead->sender = m->sender;
         dead->peer = m->peer;
         if (own)
@@ -171,9 +161,9 @@ void dead_publish(struct core *c, const struct pool_entry *e)
                 !route->n_targets)
                 return;
         struct msg *dead = message_of(c, e);
-        if (!dead)
+        if (dead)
+                (void)admit_all_without_waiting(c, route, dead);
+        else
                 lose(c, route);
-        for (uint32_t i = 0; dead && i < route->n_targets; i++)
-                admit_without_waiting(c, &route->targets[i], dead);
         msg_unref(dead);
 }

@@ -207,6 +207,7 @@ struct got *fake_next(struct client *c);
 void fake_forget(struct client *c); /* everything that came */
 
 bool slice_is(struct slice s, const char *text);
+struct slice fake_text(const char *s);
 
 /* Each takes the next record, compares it, and returns it. Of an answer for several expect_ok takes
  * the first; expect_ok_run wants all. */

@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-static struct slice text(const char *s)
-{
-        return (struct slice){(const uint8_t *)s, strlen(s)};
-}
-
 void say_member(struct client *c, uint32_t sub, const char *filter, const char *group,
         const struct fake_ack *a)
 {
@@ -17,8 +12,8 @@ void say_member(struct client *c, uint32_t sub, const char *filter, const char *
                        .type = WIRE_SUB,
                        .sub = {.id = ++c->last_id,
                                .sub = sub,
-                               .filter = text(filter),
-                               .group = text(group),
+                               .filter = fake_text(filter),
+                               .group = fake_text(group),
                                .has_window = a->window > 0,
                                .window = a->window,
                                .max_fds = a->max_fds,

@@ -14,11 +14,6 @@
 
 enum { PIECE_BYTES = 65536 };
 
-static struct slice text(const char *s)
-{
-        return (struct slice){(const uint8_t *)s, strlen(s)};
-}
-
 /* No two blocks of a page are the same, so that what comes in a wrong place is seen. */
 void fake_pattern(uint64_t seed, uint64_t at, uint8_t *to, size_t n)
 {
@@ -86,7 +81,7 @@ void fake_sub_fds(struct client *c, uint32_t sub, const char *filter, uint64_t m
         say(c, &(struct message){.type = WIRE_SUB,
                        .sub = {.id = ++c->last_id,
                                .sub = sub,
-                               .filter = text(filter),
+                               .filter = fake_text(filter),
                                .max_fds = max_fds}});
         fake_go(c);
         if (!c->fake->inside)
@@ -108,19 +103,21 @@ void say_credit(struct client *c, uint64_t amount)
 void say_fds(struct client *c, const char *topic, uint32_t n_fds, const char *payload)
 {
         say(c, &(struct message){.type = WIRE_PUB,
-                       .pub = {.n_fds = n_fds, .topic = text(topic), .payload = text(payload)}});
+                       .pub = {.n_fds = n_fds,
+                               .topic = fake_text(topic),
+                               .payload = fake_text(payload)}});
 }
 
 void say_placed(struct client *c, const char *topic, uint32_t n_fds, uint64_t size)
 {
         say(c, &(struct message){.type = WIRE_PUB,
-                       .pub = {.n_fds = n_fds, .topic = text(topic), .size = size}});
+                       .pub = {.n_fds = n_fds, .topic = fake_text(topic), .size = size}});
 }
 
 void say_begin(struct client *c, const char *topic, uint32_t n_fds, uint64_t size)
 {
         say(c, &(struct message){.type = WIRE_BEGIN,
-                       .pub = {.n_fds = n_fds, .topic = text(topic), .size = size}});
+                       .pub = {.n_fds = n_fds, .topic = fake_text(topic), .size = size}});
 }
 
 void say_chunk(struct client *c, const void *data, size_t len)

@@ -17,7 +17,7 @@ static void must(int r)
                 abort();
 }
 
-static struct slice text(const char *s)
+struct slice fake_text(const char *s)
 {
         return (struct slice){(const uint8_t *)s, strlen(s)};
 }
@@ -45,15 +45,15 @@ void say_bytes(struct client *c, const char *hex)
 
 void say_hello(struct client *c, const char *name)
 {
-        say(c, &(struct message){
-                       .type = WIRE_HELLO, .hello = {.version = WIRE_VERSION, .name = text(name)}});
+        say(c, &(struct message){.type = WIRE_HELLO,
+                       .hello = {.version = WIRE_VERSION, .name = fake_text(name)}});
 }
 
 void say_sub(struct client *c, uint64_t id, uint32_t sub, const char *filter)
 {
         used(c, id);
-        say(c, &(struct message){
-                       .type = WIRE_SUB, .sub = {.id = id, .sub = sub, .filter = text(filter)}});
+        say(c, &(struct message){.type = WIRE_SUB,
+                       .sub = {.id = id, .sub = sub, .filter = fake_text(filter)}});
 }
 
 void say_unsub(struct client *c, uint64_t id, uint32_t sub)
@@ -64,8 +64,8 @@ void say_unsub(struct client *c, uint64_t id, uint32_t sub)
 
 void say_pub(struct client *c, const char *topic, const char *payload)
 {
-        say(c, &(struct message){
-                       .type = WIRE_PUB, .pub = {.topic = text(topic), .payload = text(payload)}});
+        say(c, &(struct message){.type = WIRE_PUB,
+                       .pub = {.topic = fake_text(topic), .payload = fake_text(payload)}});
 }
 
 void say_large(struct client *c, const char *topic, const char *start, size_t len)
@@ -77,8 +77,8 @@ void say_large(struct client *c, const char *topic, const char *start, size_t le
         CHECK(strlen(topic) < 32 && len > head + 255 && len <= WIRE_FRAME_BYTES);
         memset(payload, '.', n);
         memcpy(payload, start, size_min(strlen(start), n));
-        say(c, &(struct message){
-                       .type = WIRE_PUB, .pub = {.topic = text(topic), .payload = {payload, n}}});
+        say(c, &(struct message){.type = WIRE_PUB,
+                       .pub = {.topic = fake_text(topic), .payload = {payload, n}}});
         free(payload);
 }
 
@@ -109,7 +109,7 @@ void say_number(struct client *c, enum wire_type type, uint64_t number)
 
 void say_bye(struct client *c)
 {
-        say(c, &(struct message){.type = WIRE_BYE, .verdict = {.text = text("")}});
+        say(c, &(struct message){.type = WIRE_BYE, .verdict = {.text = fake_text("")}});
 }
 
 void fake_sub(struct client *c, uint32_t sub, const char *filter)

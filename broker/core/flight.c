@@ -52,9 +52,8 @@ void flight_wait(struct core *c, struct session *s, size_t n)
 
         if (is_own || list_is_linked(&f->waits)) /* its own credit will wake it */
                 return;
-        if (!c->flight_timer.node.place &&
-                heap_set(&c->timers, &c->flight_timer.node,
-                        c->now_ns + LIMIT_FLIGHT_RETRY_MS * UINT64_C(1000000)) < 0)
+        if (!c->flight_timer.node.place && heap_set(&c->timers, &c->flight_timer.node,
+                                                   core_in_ms(c, LIMIT_FLIGHT_RETRY_MS)) < 0)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory to wait for descriptors");
         else
                 list_push_back(&c->fd_waiters, &f->waits);

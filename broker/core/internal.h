@@ -7,11 +7,23 @@
 
 #include "broker/core/model.h"
 
+/* When so many milliseconds have passed. */
+static inline uint64_t core_in_ms(const struct core *c, uint64_t ms)
+{
+        return c->now_ns + ms * UINT64_C(1000000);
+}
+
 /* msg.c */
 /* msg_new copies `len` bytes. Returns NULL without memory. */
 struct msg *msg_new(const void *data, size_t len);
 struct msg *msg_ref(struct msg *m);
 void msg_unref(struct msg *m);
+/* msg_of_broker makes one of `pub`, a frame with a topic of less than 32 bytes that the broker has
+ * encoded itself; its sender is missing. Returns NULL without memory. msg_decode decodes a
+ * publication again; the slices borrow from it. Returns 0 · another outcome: cannot be, it was
+ * decoded before. */
+struct msg *msg_of_broker(const struct core *c, const struct buf *pub, size_t topic_len);
+BT_MUST int msg_decode(const struct msg *m, struct msg_pub *ret_pub);
 /* msg_take_fds gives `fds` (NULL: none) to a new msg. msg_user_fds is what its sender wants to hand
  * over: the descriptor that only holds the payload is not counted. */
 void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds);
@@ -68,9 +80,9 @@ void session_free(struct core *c, struct session *s);
 /* answer.c: frames that overtake the queue. Without memory, or beyond control_bytes, they end the
  * session: an answer is never lost in silence. */
 void answer(struct core *c, struct session *s, const struct message *m);
-void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n);
-/* answer_confirm: the same about publications; those that say the same become one. answer_gathered
- * puts what is gathered so among the answers. Returns 0 · -ENOMEM. */
+void answer_ok(struct core *c, struct session *s, uint64_t id, uint64_t value);
+/* answer_confirm: the same about `n` publications; those that say the same become one.
+ * answer_gathered puts what is gathered so among the answers. Returns 0 · -ENOMEM. */
 void answer_confirm(struct core *c, struct session *s, uint64_t id, uint64_t value, uint64_t n);
 BT_MUST int answer_gathered(struct session *s);
 void answer_err(struct core *c, struct session *s, uint64_t id, enum wire_code code,
@@ -142,7 +154,9 @@ void park_resolve(struct core *c, struct pending *pending);
 void park_forget_receiver(struct core *c, struct session *s); /* nobody reads `s` any more */
 void park_free(struct core *c, struct parked *p);
 
-/* queue.c. queue_first: of a queue that is not empty. */
+/* queue.c. load_add adds a message to a load, or with UINT64_MAX for `sign` takes it out.
+ * queue_first: of a queue that is not empty. */
+void load_add(struct load *l, const struct msg *m, uint64_t sign);
 struct entry *queue_first(const struct session *s);
 bool queue_has_room(const struct core *c, const struct session *s, const struct msg *m,
         const struct lane *lane);
@@ -177,13 +191,13 @@ BT_MUST int queue_lose(struct core *c, struct session *s, struct subset *subset,
 void queue_make_gap(
         struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason);
 
-/* pool.c, pool_members.c (structures in pool.h). pool_join makes `sub`, which has a number and a
- * session, a member; pool_joined lets what has waited for it go on, once it is told so; pool_leave
- * undoes it. pool_offer gives a
- * publication to a member, or lets it wait; pool_offer_once for a sender that cannot wait.
- * pool_waited_for: a publication waits for room there. pool_drained: a session can take more, or
- * less, than before. What becomes possible by all that is done last of all (publish_resume):
- * pool_run_due runs the pool that is linked so.
+/* pool.c, pool_wait.c, pool_members.c (structures in pool.h). pool_join makes `sub`, which has a
+ * number and a session, a member; pool_joined lets what has waited for it go on, once it is told
+ * so; pool_leave undoes it. pool_offer gives a publication to a member, or lets it wait;
+ * pool_offer_once for a sender that cannot wait. pool_waited_for: a publication waits for room
+ * there. pool_drained: a session can take more, or less, than before. pool_entry_timer: a
+ * publication that waits has become too old, or is to be delivered again. What becomes possible by
+ * all that is done last of all (publish_resume): pool_run_due runs the pool that is linked so.
  * Return 0 · POOL_E_FULL (it has to be parked) · -ENOMEM. */
 enum { POOL_E_FULL = 1 };
 struct pool *pool_find(const struct core *c, const struct msg_sub *m); /* NULL: no such group */
@@ -199,20 +213,19 @@ void pool_run_due(struct core *c, struct list *due);
 void pool_drained(struct core *c, struct session *s);
 void pool_credit(struct core *c, struct sub *sub, uint64_t amount);
 void pool_timer(struct core *c, struct timer *t);
+void pool_entry_timer(struct core *c, struct timer *t);
 void pool_forget_request(struct core *c, struct request *r);
 void pools_stop(struct core *c); /* those without members end: nobody will join them any more */
 void pools_deinit(struct core *c);
 
 /* pool_ack.c: groups that acknowledge. `place` is an entry of kind ENTRY_POOL. pool_sent: it was
  * sent, or its BEGIN, under the number `seq`. pool_drop: it is too old. pool_failed: it cannot be
- * read. pool_answer: ACK, or NACK. pool_late: a member has let its time pass. pool_entry_timer: a
- * publication that waits has become too old, or is to be delivered again. */
+ * read. pool_answer: ACK, or NACK. pool_late: a member has let its time pass. */
 void pool_sent(struct core *c, struct entry *place, uint64_t seq);
 void pool_drop(struct core *c, struct entry *place);
 void pool_failed(struct core *c, struct entry *place);
 void pool_answer(struct core *c, struct session *s, const struct msg_ack *m, bool is_refused);
 void pool_late(struct core *c, struct timer *t);
-void pool_entry_timer(struct core *c, struct timer *t);
 void acks_deinit(struct acks *a);
 
 /* retain.c. retain_judge: may this run be kept? retain_keep does, or clears what was kept; without
@@ -236,8 +249,9 @@ void departed_add(struct core *c, const struct session *s);
 bool departed_missed(const struct core *c, const struct session *s, const struct msg_hello *hello,
         uint64_t *ret_missed);
 
-/* admit_without_waiting offers `m` to one receiver, for a sender that cannot wait. */
-void admit_without_waiting(struct core *c, const struct target *t, struct msg *m);
+/* admit_all_without_waiting offers `m` to every target of its route, for a sender that cannot wait.
+ * Returns true if any of them counts: observers do not. */
+bool admit_all_without_waiting(struct core *c, const struct route *route, struct msg *m);
 
 /* will.c: publish_will publishes what a session left behind. will_drop forgets it. */
 void will_keep(struct core *c, struct flight *f);

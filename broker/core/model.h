@@ -282,7 +282,7 @@ struct holder {
         struct list of_request; /* request->holders */
         struct session *session;
         struct request *request;
-        uint32_t n_copies; /* it may have got the request in several groups; 0: it is late */
+        uint32_t n_copies; /* it may have got it in several groups; 0: it was taken from it since */
         uint32_t n_parked; /* replies of it that wait behind other publications */
 };
 

@@ -17,6 +17,28 @@ struct msg *msg_new(const void *data, size_t len)
         return m;
 }
 
+struct msg *msg_of_broker(const struct core *c, const struct buf *pub, size_t topic_len)
+{
+        struct msg *m = msg_new(pub->data, pub->len);
+
+        if (!m)
+                return NULL;
+        m->n_frames = 1;
+        m->topic_at = 4; /* array, type, n_fds, and the head of a short str */
+        m->topic_len = (uint32_t)topic_len;
+        m->born_ns = c->now_ns;
+        return m;
+}
+
+int msg_decode(const struct msg *m, struct msg_pub *ret_pub)
+{
+        const uint8_t *at = m->data;
+        struct frame f;
+        int r = scan_frame(&at, m->data + m->len, &f);
+
+        return r ? r : message_decode_pub(&f, ret_pub);
+}
+
 void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds)
 {
         if (!fds)

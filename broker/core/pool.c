@@ -36,7 +36,7 @@ static uint64_t not_to(const struct pub *pub, const struct session *publisher)
 static bool concerns(const struct pool *p, const struct pub *pub, const struct session *publisher)
 {
         return pool_has_anybody(p, not_to(pub, publisher)) ||
-               (p->acks && pub->header.kind == PUB_PLAIN && !pool_is_open(p));
+               (p->acks && pub->header.kind == PUB_PLAIN && !pool_has_anybody(p, 0));
 }
 
 static bool has_waiting(const struct pool *p)
@@ -93,8 +93,7 @@ static void watch(struct core *c, struct pool *p)
                 heap_remove(&c->timers, &p->timer.node);
                 return;
         }
-        int r = heap_set(&c->timers, &p->timer.node,
-                c->now_ns + c->config.limits.stall_ms * UINT64_C(1000000));
+        int r = heap_set(&c->timers, &p->timer.node, core_in_ms(c, c->config.limits.stall_ms));
         /* Without memory nobody is ended for it this time. */
         (void)r;
 }

@@ -73,13 +73,12 @@ static inline struct pool_entry *pool_entry_of(struct entry *place)
 
 /* pool_choose.c. pool_give gives a publication that is not kept here to a member, pool_give_entry
  * one that waits. They return false if nobody can take it now. pool_has_anybody: some member other
- * than the session `not_to` may get something; pool_is_open: some member. pool_excludes: only
- * `not_to` keeps it from being taken. */
+ * than the session `not_to` (0: any member) may get something. pool_excludes: only `not_to` keeps
+ * it from being taken. */
 bool pool_give(struct core *c, struct pool *p, struct msg *m, struct request *r, uint64_t not_to);
 bool pool_give_entry(struct core *c, struct pool_entry *e);
 bool pool_excludes(const struct core *c, const struct pool_entry *e);
 bool pool_has_anybody(const struct pool *p, uint64_t not_to);
-bool pool_is_open(const struct pool *p);
 
 /* pool.c: pool_touch has the pool run when the call is done: something may be possible now. */
 void pool_touch(struct core *c, struct pool *p);
@@ -109,9 +108,9 @@ void pool_discard(struct core *c, struct pool_entry *e);
 uint64_t pool_ack_ms(const struct msg_sub *m);
 
 /* pool_ack.c. pool_does_not_read: some of what a member was given has not been sent for a while.
- * pool_hand_over gives `e`, which waits, to a member. Returns false if that has no
- * memory for it, and ends. pool_give_up: the member leaves; what it has is for others, and if it
- * was lost the first of that has failed. */
+ * pool_hand_over gives `e`, which waits, to a member. Returns false if that has no memory for it,
+ * and ends. pool_give_up: the member leaves; what it has is for others, and if it was lost the
+ * first of that has failed. */
 bool pool_does_not_read(const struct core *c, const struct member *m);
 bool pool_hand_over(struct core *c, struct member *to, struct pool_entry *e);
 void pool_give_up(struct core *c, struct member *m, bool is_lost);

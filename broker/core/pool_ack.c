@@ -96,8 +96,7 @@ static int arm(struct core *c, struct member *m)
                 return 0;
         }
         m->first_ns = c->now_ns;
-        return heap_set(
-                &c->timers, &m->timer.node, c->now_ns + m->pool->ack_ms * UINT64_C(1000000));
+        return heap_set(&c->timers, &m->timer.node, core_in_ms(c, m->pool->ack_ms));
 }
 
 bool pool_does_not_read(const struct core *c, const struct member *m)
@@ -142,7 +141,6 @@ bool pool_hand_over(struct core *c, struct member *to, struct pool_entry *e)
         e->with = to;
         e->last = s->number;
         e->is_probe = s->is_late;
-        to->free--;
         s->acks.n_due++;
         count_waiting(c, e, false);
         return true;
@@ -201,9 +199,9 @@ static void bury(struct core *c, struct pool_entry *e)
 
 static void delay(struct core *c, struct pool_entry *e, uint64_t ms)
 {
-        if (ms > WIRE_REQUEST_MS_MAX)
-                ms = WIRE_REQUEST_MS_MAX;
-        uint64_t at = c->now_ns + ms * UINT64_C(1000000), end = e->msg->born_ns + e->msg->ttl_ns;
+        if (ms > WIRE_ACK_MS_MAX)
+                ms = WIRE_ACK_MS_MAX;
+        uint64_t at = core_in_ms(c, ms), end = e->msg->born_ns + e->msg->ttl_ns;
         if (e->msg->ttl_ns && end < at)
                 at = end; /* it is too old before */
         e->is_delayed = ms && heap_set(&c->timers, &e->timer.node, at) == 0;
@@ -314,7 +312,7 @@ static bool wait_longer(struct core *c, struct member *m)
         uint64_t until = m->first_ns + UNREAD_MS * UINT64_C(1000000);
 
         if (!pool_has_anybody(m->pool, m->sub->session->number))
-                until = c->now_ns + UNREAD_MS * UINT64_C(1000000);
+                until = core_in_ms(c, UNREAD_MS);
         return until > c->now_ns && heap_set(&c->timers, &m->timer.node, until) == 0;
 }
 

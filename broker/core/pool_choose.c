@@ -29,11 +29,6 @@ bool pool_has_anybody(const struct pool *p, uint64_t not_to)
         return false;
 }
 
-bool pool_is_open(const struct pool *p)
-{
-        return pool_has_anybody(p, 0);
-}
-
 static bool can_take(const struct core *c, const struct member *to, const struct msg *m)
 {
         const struct session *s = to->sub->session;
@@ -100,10 +95,12 @@ void pool_charge(struct sub *sub, uint32_t n)
                 sub->member->free -= n;
 }
 
-static void rotate(struct pool *p, struct member *to)
+/* It was given one: that counts against its window, and it is the last in line. */
+static void charge(struct member *to)
 {
+        to->free--;
         list_remove(&to->at_pool);
-        list_push_back(&p->members, &to->at_pool);
+        list_push_back(&to->pool->members, &to->at_pool);
 }
 
 /* false: it has no memory for it, and ends. */
@@ -121,7 +118,6 @@ static bool deliver(struct core *c, struct member *to, struct msg *m, struct req
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
                 return false;
         }
-        to->free--;
         return true;
 }
 
@@ -133,7 +129,7 @@ bool pool_give(struct core *c, struct pool *p, struct msg *m, struct request *r,
         while ((to = choose(&w))) {
                 if (!deliver(c, to, m, r))
                         continue;
-                rotate(p, to);
+                charge(to);
                 return true;
         }
         return false;
@@ -150,7 +146,7 @@ bool pool_give_entry(struct core *c, struct pool_entry *e)
                         p->acks ? pool_hand_over(c, to, e) : deliver(c, to, e->msg, e->request);
                 if (!is_given)
                         continue;
-                rotate(p, to);
+                charge(to);
                 if (!p->acks)
                         pool_free_entry(c, e);
                 return true;

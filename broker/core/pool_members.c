@@ -43,7 +43,7 @@ static int place(struct core *c, struct pool *p, const struct msg_sub *m)
 
 uint64_t pool_ack_ms(const struct msg_sub *m)
 {
-        return sub_at_most(m->ack_ms, WIRE_REQUEST_MS_MAX);
+        return sub_at_most(m->ack_ms, WIRE_ACK_MS_MAX);
 }
 
 /* The first member's are the group's. */
@@ -124,7 +124,7 @@ static bool linger(struct core *c, struct pool *p)
         uint64_t ms = c->config.limits.linger_ms;
 
         if (!p->acks || c->is_stopping ||
-                heap_set(&c->timers, &p->timer.node, c->now_ns + ms * UINT64_C(1000000)) < 0)
+                heap_set(&c->timers, &p->timer.node, core_in_ms(c, ms)) < 0)
                 return false;
         discard(c, p, true);
         list_for_each_safe (link, &p->waiters) {
@@ -172,22 +172,16 @@ void pool_timer(struct core *c, struct timer *t)
         pool_waited_for(c, p);
 }
 
-static struct pool *any_deserted(const struct core *c)
-{
-        for (size_t i = 0; i < c->pools.cap; i++) {
-                for (const struct map_node *n = c->pools.slots[i]; n; n = n->next) {
-                        struct pool *p = container_of(n, struct pool, by_name);
-                        if (list_is_empty(&p->members))
-                                return p;
-                }
-        }
-        return NULL;
-}
-
 void pools_stop(struct core *c)
 {
-        for (struct pool *p; (p = any_deserted(c));)
-                free_pool(c, p);
+        for (size_t i = 0; i < c->pools.cap; i++) {
+                for (struct map_node *n = c->pools.slots[i], *next; n; n = next) {
+                        struct pool *p = container_of(n, struct pool, by_name);
+                        next = n->next;
+                        if (list_is_empty(&p->members))
+                                free_pool(c, p);
+                }
+        }
 }
 
 void pools_deinit(struct core *c)
@@ -246,7 +240,6 @@ void pool_leave(struct core *c, struct sub *sub)
         struct member *member = sub->member;
         struct pool *p = member->pool;
         struct session *s = sub->session;
-
         uint64_t n_queued = s->queue_messages;
 
         list_remove(&member->at_pool);

@@ -19,11 +19,7 @@ static void account(struct core *c, struct pool *p, const struct msg *m, bool ad
 {
         uint64_t sign = add ? 1 : UINT64_MAX;
 
-        p->load.bytes += sign * m->len;
-        p->load.messages += sign * m->n_frames;
-        p->load.fds += sign * m->n_fds;
-        p->load.placed_bytes += sign * m->placed;
-        p->load.n_placed += m->placed ? sign : 0;
+        load_add(&p->load, m, sign);
         c->count.pooled += sign * m->n_frames;
 }
 
@@ -139,7 +135,7 @@ void pool_lose(struct core *c, struct pool_entry *e, enum wire_gap_reason reason
  * group without members does. */
 static void limit_hope(struct core *c, struct pool_entry *e)
 {
-        uint64_t until = c->now_ns + c->config.limits.linger_ms * UINT64_C(1000000);
+        uint64_t until = core_in_ms(c, c->config.limits.linger_ms);
 
         if (pool_has_anybody(e->pool, e->not_to))
                 return;
@@ -179,10 +175,9 @@ void pool_entry_timer(struct core *c, struct timer *t)
                 e->is_delayed = false;
                 list_remove(&e->link);
                 list_push_back(&e->pool->returned, &e->link);
-                pool_set_expiry(c, e);
         } else if (!pool_has_anybody(e->pool, e->not_to)) {
                 pool_discard(c, e); /* it was aside, and nobody else came */
-        } else {
-                pool_set_expiry(c, e);
+                return;
         }
+        pool_set_expiry(c, e);
 }

@@ -35,14 +35,9 @@ static struct msg *message_of(struct core *c, const char *topic, const struct bu
 
         if (message_encode(&frame, &pub) < 0)
                 return NULL;
-        struct msg *m = msg_new(frame.data, frame.len);
-        if (m) {
-                m->n_frames = 1;
-                m->topic_at = 4; /* array, type, n_fds, and the head of a short str */
-                m->topic_len = (uint32_t)pub.pub.topic.len;
-                m->born_ns = c->now_ns;
+        struct msg *m = msg_of_broker(c, &frame, pub.pub.topic.len);
+        if (m)
                 m->peer = c->config.self;
-        }
         return m;
 }
 
@@ -51,8 +46,8 @@ static void publish(struct core *c, const struct route *route, const char *topic
 {
         struct msg *m = message_of(c, topic, json);
 
-        for (uint32_t i = 0; m && i < route->n_targets; i++)
-                admit_without_waiting(c, &route->targets[i], m);
+        if (m)
+                (void)admit_all_without_waiting(c, route, m);
         msg_unref(m);
 }
 

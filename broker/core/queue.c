@@ -90,8 +90,8 @@ int queue_watch(struct core *c, struct session *s)
         if (!queue_is_watched(c, s))
                 heap_remove(&c->timers, &s->stall.node);
         else if (!s->stall.node.place)
-                return heap_set(&c->timers, &s->stall.node,
-                        c->now_ns + c->config.limits.stall_ms * UINT64_C(1000000));
+                return heap_set(
+                        &c->timers, &s->stall.node, core_in_ms(c, c->config.limits.stall_ms));
         return 0;
 }
 
@@ -111,7 +111,7 @@ static void account(struct core *c, struct session *s, const struct msg *m, bool
         c->count.queued += sign * m->n_frames;
 }
 
-static void add_load(struct load *l, const struct msg *m, uint64_t sign)
+void load_add(struct load *l, const struct msg *m, uint64_t sign)
 {
         l->bytes += sign * m->len;
         l->messages += sign * m->n_frames;
@@ -127,9 +127,9 @@ static void leave_lane(struct session *s, struct entry *e)
 
         if (!lane)
                 return;
-        add_load(&lane->load, e->msg, UINT64_MAX);
+        load_add(&lane->load, e->msg, UINT64_MAX);
         if (!lane_waits(lane))
-                add_load(&s->dropping, e->msg, UINT64_MAX);
+                load_add(&s->dropping, e->msg, UINT64_MAX);
         lane_remove(le);
 }
 
@@ -177,9 +177,9 @@ static struct entry *get_lane_entry(
                 free(le);
                 return NULL;
         }
-        add_load(&lane->load, m, 1);
+        load_add(&lane->load, m, 1);
         if (!lane_waits(lane))
-                add_load(&s->dropping, m, 1);
+                load_add(&s->dropping, m, 1);
         return &le->entry;
 }
 

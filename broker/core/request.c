@@ -47,7 +47,7 @@ static int enter(struct core *c, struct request *r, uint64_t timeout_ms)
                 map_remove(&c->requests, &r->by_token);
                 return -ENOMEM;
         }
-        int e = heap_set(&c->timers, &r->timer.node, c->now_ns + timeout_ms * UINT64_C(1000000));
+        int e = heap_set(&c->timers, &r->timer.node, core_in_ms(c, timeout_ms));
         if (e < 0) {
                 map_remove(&c->requests, &r->by_token);
                 map_remove(&s->requests, &r->by_id);

@@ -80,12 +80,9 @@ static int add(struct core *c, struct msg *m)
 int retain_keep(struct core *c, struct msg *m)
 {
         struct retained *r = find(c, m->data + m->topic_at, m->topic_len);
-        const uint8_t *at = m->data;
         struct msg_pub pub;
-        struct frame f;
 
-        /* It was scanned and decoded before. */
-        if (scan_frame(&at, m->data + m->len, &f) != 0 || message_decode_pub(&f, &pub) != 0)
+        if (msg_decode(m, &pub) != 0)
                 return 0;
         if (is_empty(&pub)) {
                 if (r)

@@ -197,8 +197,7 @@ void session_leave(struct core *c, struct session *s)
         upload_drop(c, s);
         stop_receiving(c, s);
         if (queue_watch(c, s) < 0 ||
-                heap_set(&c->timers, &s->timer.node,
-                        c->now_ns + c->config.limits.drain_ms * UINT64_C(1000000)) < 0)
+                heap_set(&c->timers, &s->timer.node, core_in_ms(c, c->config.limits.drain_ms)) < 0)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory to leave in order");
         else
                 session_settle(c, s);

@@ -126,7 +126,7 @@ static int take_subscription(struct sub *s, int option)
                 options->ack = true;
                 return 0;
         case OPTION_ACK_MS:
-                return take_u32(s, "--ack-ms", WIRE_REQUEST_MS_MAX, &options->ack_ms);
+                return take_u32(s, "--ack-ms", WIRE_ACK_MS_MAX, &options->ack_ms);
         case OPTION_DELIVERIES:
                 return take_u32(s, "--deliveries", UINT32_MAX, &options->max_deliveries);
         case OPTION_WINDOW:

@@ -46,6 +46,8 @@ enum {
         WIRE_REQUEST_MS_DEFAULT = 30000,
         /* What SUB's ack_ms, max_deliveries and, for a group, window are if absent or 0. */
         WIRE_ACK_MS_DEFAULT = 30000,
+        /* The longest ack_ms, and delay of a NACK; more is as much. */
+        WIRE_ACK_MS_MAX = 86400000,
         WIRE_DELIVERIES_DEFAULT = 5,
         WIRE_GROUP_WINDOW_DEFAULT = 16,
 

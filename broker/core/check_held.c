@@ -81,7 +81,7 @@ const char *check_held_fds(const struct core *c)
 
 /* ---------------------------------------------------------------- lanes */
 
-static void count(struct load *l, const struct msg *m)
+void check_weigh(struct load *l, const struct msg *m)
 {
         l->bytes += m->len;
         l->messages += m->n_frames;
@@ -90,7 +90,7 @@ static void count(struct load *l, const struct msg *m)
         l->n_placed += m->placed > 0;
 }
 
-static bool is_same(const struct load *a, const struct load *b)
+bool check_is_same(const struct load *a, const struct load *b)
 {
         return a->bytes == b->bytes && a->messages == b->messages && a->fds == b->fds &&
                a->placed_bytes == b->placed_bytes && a->n_placed == b->n_placed;
@@ -105,11 +105,11 @@ static const char *check_lane(const struct lane *lane)
                 const struct lane_entry *e = list_entry(link, struct lane_entry, of_lane);
                 if (e->lane != lane || !e->entry.msg)
                         return "an entry in another's lane, or a gap in one";
-                count(&sum, e->entry.msg);
+                check_weigh(&sum, e->entry.msg);
                 n_latest += e->is_latest;
                 n++;
         }
-        if (!is_same(&sum, &lane->load))
+        if (!check_is_same(&sum, &lane->load))
                 return "a lane's load is not the sum of its entries";
         if (lane->latest.n != n_latest)
                 return "a lane whose topics are not its entries";
@@ -129,7 +129,8 @@ const char *check_lanes(const struct session *s)
                 if (why)
                         return why;
                 if (!lane_waits(le->lane))
-                        count(&dropping, e->msg);
+                        check_weigh(&dropping, e->msg);
         }
-        return is_same(&dropping, &s->dropping) ? NULL : "`dropping` is not the sum of what may be";
+        return check_is_same(&dropping, &s->dropping) ? NULL
+                                                      : "`dropping` is not the sum of what may be";
 }

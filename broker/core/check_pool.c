@@ -34,10 +34,7 @@ static const char *count_list(
                 const char *why = count_entry(p, e, sum);
                 if (why)
                         return why;
-                load->bytes += e->msg->len;
-                load->messages += e->msg->n_frames;
-                load->fds += e->msg->n_fds;
-                load->placed_bytes += e->msg->placed;
+                check_weigh(load, e->msg);
         }
         return NULL;
 }
@@ -86,8 +83,7 @@ static const char *count_pool(const struct pool *p, struct held *sum)
         }
         if (why)
                 return why;
-        if (load.bytes != p->load.bytes || load.messages != p->load.messages ||
-                load.fds != p->load.fds || load.placed_bytes != p->load.placed_bytes)
+        if (!check_is_same(&load, &p->load))
                 return "a pool's load is not the sum of what it holds";
         sum->timers += p->timer.node.place > 0;
         return NULL;

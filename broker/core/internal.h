@@ -279,6 +279,9 @@ void overflow_trim(struct core *c, struct session *s);
 
 /* check_held.c: a part of core_check. */
 const char *check_held_fds(const struct core *c);
+/* A message's weight, counted anew: not by load_add, which is what is checked. */
+void check_weigh(struct load *l, const struct msg *m);
+bool check_is_same(const struct load *a, const struct load *b);
 /* Notes the message that has the descriptors of `m` (NULL: none), if there are any. */
 BT_MUST int check_note_fds(struct buf *all, const struct msg *m);
 const char *check_lanes(const struct session *s);

@@ -115,8 +115,8 @@ int core_open(
 
         c->now_ns = now_ns;
         if (!s || find_slot(c, &slot) < 0 ||
-                heap_set(&c->timers, &s->timer.node,
-                        now_ns + c->config.limits.handshake_ms * UINT64_C(1000000)) < 0) {
+                heap_set(&c->timers, &s->timer.node, core_in_ms(c, c->config.limits.handshake_ms)) <
+                        0) {
                 free(s);
                 return -ENOMEM;
         }

@@ -64,7 +64,7 @@ static bool dismiss(struct conn *conn, enum wire_code code, const char *text)
         struct server *s = conn->server;
         struct cred self = {.uid = geteuid(), .gid = getegid()};
 
-        if (conn_enter(conn, &self) < 0)
+        if (conn_enter(conn, &self, NULL) < 0)
                 return false;
         adopted_forget(conn);
         core_end(s->core, conn->id, code, text, server_now(s));
@@ -80,7 +80,7 @@ bool adopted_identify(struct conn *conn)
         if (!is_known)
                 return dismiss(conn, WIRE_CODE_REFUSED,
                         "no credentials came with HELLO: set SO_PASSCRED before you send it");
-        if (conn_enter(conn, &cred) < 0)
+        if (conn_enter(conn, &cred, NULL) < 0)
                 return false;
         adopted_forget(conn);
         return true;

@@ -147,11 +147,11 @@ static int remember(struct server *s, struct conn *conn)
         return 0;
 }
 
-int conn_enter(struct conn *conn, const struct cred *cred)
+int conn_enter(struct conn *conn, const struct cred *cred, const struct core_groups *groups)
 {
         struct server *s = conn->server;
         struct core_peer peer = {.pid = cred->pid, .uid = cred->uid, .gid = cred->gid};
-        int r = core_open(s->core, &peer, server_now(s), &conn->id);
+        int r = core_open(s->core, &peer, groups, server_now(s), &conn->id);
 
         if (r < 0)
                 return r;
@@ -192,6 +192,7 @@ void conn_start(struct conn *conn)
 
 static int accepted(struct server *s, int fd, enum transport transport)
 {
+        struct cred_groups groups cleanup_(cred_groups_deinit) = {.n = 0};
         struct conn *conn;
         struct cred cred;
         int r = conn_new(s, fd, transport, &conn);
@@ -199,8 +200,10 @@ static int accepted(struct server *s, int fd, enum transport transport)
         if (r)
                 return r;
         r = cred_of_peer(link_fd(conn->link), &cred);
+        if (r == 0 && s->policy_path) /* else nobody asks for groups */
+                r = cred_groups_of_peer(link_fd(conn->link), &groups);
         if (r == 0)
-                r = conn_enter(conn, &cred);
+                r = conn_enter(conn, &cred, &(struct core_groups){groups.gids, groups.n});
         if (r)
                 conn_close(conn);
         else

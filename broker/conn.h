@@ -9,8 +9,10 @@
  * has no session and is not polled yet. Returns 0 · as link_new_adopt. */
 BT_MUST int conn_new(struct server *s, int fd, enum transport transport, struct conn **ret_conn);
 
-/* conn_enter opens its session, for who `cred` says. Returns 0 · -ENOMEM. */
-BT_MUST int conn_enter(struct conn *conn, const struct cred *cred);
+/* conn_enter opens its session, for who `cred` and `groups` (NULL: none) say. Returns 0 · -ENOMEM.
+ */
+BT_MUST int conn_enter(
+        struct conn *conn, const struct cred *cred, const struct core_groups *groups);
 
 /* conn_start polls it. */
 void conn_start(struct conn *conn);

@@ -34,7 +34,7 @@ struct server {
         uv_prepare_t prepare;
         uv_check_t check;
         uv_timer_t deadline, drain, handshake; /* handshake: of the adopted */
-        uv_signal_t sigterm, sigint;
+        uv_signal_t sigterm, sigint, sighup;
         uint64_t deadline_ns; /* what `deadline` is set to, UINT64_MAX: not */
 
         struct core *core;
@@ -48,6 +48,7 @@ struct server {
         size_t n_adopted;
         uint8_t *packet; /* [WIRE_PACKET_BYTES], what is being received */
         uint64_t drain_ms;
+        const char *policy_path; /* NULL: none */
         bool is_stopping;
         bool is_private; /* no listeners: it ends with its last client */
         uint64_t n_bad_datagrams;
@@ -64,6 +65,10 @@ void front_close_all(struct server *s);
 void conn_accept(struct server *s, int fd, enum transport transport);
 void conn_flush_all(struct server *s);
 void conn_close(struct conn *conn);
+
+/* reload.c: reload_policy reads the policy and puts it in force. Returns 0 · 1 (it is bad, and was
+ * said why; the one before stays) · -errno. */
+BT_MUST int reload_policy(struct server *s);
 
 /* adopted.c */
 BT_MUST int adopted_open(struct server *s, const struct options *options); /* says why not */

@@ -11,6 +11,8 @@ int main(int argc, char **argv)
                 return server_run(&options);
         case OPTIONS_E_DONE:
                 return 0;
+        case OPTIONS_E_POLICY:
+                return 1;
         default:
                 return 2;
         }

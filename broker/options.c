@@ -3,6 +3,7 @@
 #include "broker/options.h"
 
 #include "broker/log.h"
+#include "broker/policy_file.h"
 #include "broker/version.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ enum { LIMITS_PER_LINE = 3 };
 static void print_help(void)
 {
         printf("usage: broker [--listen ADDRESS]... [--limit NAME=VALUE]...\n"
-               "              [--client-fd N]...\n"
+               "              [--client-fd N]... [--policy FILE]\n"
+               "       broker --check-policy FILE\n"
                "\n"
                "Routes messages between the services of this host.\n"
                "\n"
@@ -33,6 +35,9 @@ static void print_help(void)
                "      --client-fd N       serve the client at descriptor N too: one end of a\n"
                "                          socketpair. Without --listen it serves nobody else,\n"
                "                          and ends with its last client\n"
+               "  -p, --policy FILE       who else may use the bus, and what for; read again on\n"
+               "                          SIGHUP. Without it: this uid and root alone\n"
+               "      --check-policy FILE say what it allows, or what is wrong with it, and end\n"
                "  -L, --limit NAME=VALUE  change a limit (bytes, milliseconds or pieces):\n"
                "                         ");
         for (size_t i = 0; core_limits_name(i); i++)
@@ -136,6 +141,11 @@ static int take_option(struct options *o, int option)
                 return set_limit(o, optarg);
         case 'C':
                 return add_client_fd(o, optarg);
+        case 'p':
+                o->policy = optarg;
+                return 0;
+        case 'c':
+                return policy_file_explain(optarg) ? OPTIONS_E_POLICY : OPTIONS_E_DONE;
         case 'h':
                 print_help();
                 return OPTIONS_E_DONE;
@@ -153,6 +163,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
                 {"listen", required_argument, NULL, 'l'},
                 {"limit", required_argument, NULL, 'L'},
                 {"client-fd", required_argument, NULL, 'C'},
+                {"policy", required_argument, NULL, 'p'},
+                {"check-policy", required_argument, NULL, 'c'},
                 {"help", no_argument, NULL, 'h'},
                 {"version", no_argument, NULL, 'V'},
                 {0},
@@ -161,7 +173,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
         int option, r = 0;
 
         core_limits_default(&o.limits);
-        while (r == 0 && (option = getopt_long(argc, argv, "l:L:hV", known, NULL)) != -1)
+        while (r == 0 && (option = getopt_long(argc, argv, "l:L:p:hV", known, NULL)) != -1)
                 r = take_option(&o, option);
         if (r == 0 && optind < argc) {
                 log_line("unexpected argument '%s' (see --help)", argv[optind]);

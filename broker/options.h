@@ -13,11 +13,13 @@ struct options {
         int client_fds[LIMIT_ADDRESSES];
         size_t n_client_fds;
         struct core_limits limits;
+        const char *policy; /* NULL: none */
 };
 
 enum options_outcome {
-        OPTIONS_E_DONE = 1,  /* --help or --version was printed: exit 0 */
-        OPTIONS_E_USAGE = 2, /* the error is on stderr: exit 2 */
+        OPTIONS_E_DONE = 1,   /* what was asked for was printed: exit 0 */
+        OPTIONS_E_USAGE = 2,  /* the error is on stderr: exit 2 */
+        OPTIONS_E_POLICY = 3, /* likewise: exit 1 */
 };
 
 /* options_parse reads argv. Returns 0 · OPTIONS_E_DONE · OPTIONS_E_USAGE. */

@@ -90,6 +90,21 @@ static void on_signal(uv_signal_t *handle, int number)
         uv_timer_start(&s->drain, on_drained, s->drain_ms, 0);
 }
 
+static void on_hangup(uv_signal_t *handle, int number)
+{
+        struct server *s = handle->data;
+
+        (void)number;
+        if (!s->policy_path) {
+                log_line("SIGHUP: there is no policy to read again");
+                return;
+        }
+        int r = reload_policy(s);
+        if (r < 0)
+                log_line("%s: %s", s->policy_path, strerror(-r));
+        log_line(r ? "the policy is as it was" : "the policy was read again");
+}
+
 static int init_handles(struct server *s)
 {
         uv_prepare_init(&s->loop, &s->prepare);
@@ -97,7 +112,7 @@ static int init_handles(struct server *s)
         uv_timer_init(&s->loop, &s->deadline);
         uv_timer_init(&s->loop, &s->drain);
         s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s;
-        s->sigterm.data = s->sigint.data = s;
+        s->sigterm.data = s->sigint.data = s->sighup.data = s;
         s->deadline_ns = UINT64_MAX;
         int r = uv_signal_init(&s->loop, &s->sigterm);
         if (r == 0)
@@ -106,6 +121,10 @@ static int init_handles(struct server *s)
                 r = uv_signal_start(&s->sigterm, on_signal, SIGTERM);
         if (r == 0)
                 r = uv_signal_start(&s->sigint, on_signal, SIGINT);
+        if (r == 0)
+                r = uv_signal_init(&s->loop, &s->sighup);
+        if (r == 0)
+                r = uv_signal_start(&s->sighup, on_hangup, SIGHUP);
         uv_prepare_start(&s->prepare, on_prepare);
         uv_check_start(&s->check, on_check);
         return r;
@@ -182,8 +201,11 @@ static void finish(struct server *s)
 /* Returns the exit status. */
 static int serve(struct server *s, const struct options *options)
 {
+        s->policy_path = options->policy;
         int r = start(s, options);
 
+        if (r == 0 && s->policy_path && (r = reload_policy(s)) > 0)
+                return 1;
         if (r < 0) {
                 log_line("cannot start: %s", strerror(-r));
                 return 1;

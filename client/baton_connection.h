@@ -43,7 +43,9 @@ struct baton_gap {
         uint32_t subscription;
         const char *filter;
         uint64_t count;
-        const char *reason; /* "overflow", "expired", "not readable" (a payload), ... */
+        /* "overflow", "expired", "not readable" (a payload), ...; "revoked": the broker's policy
+         * has changed, and the subscription is over until the next connection; `count` is 0. */
+        const char *reason;
 };
 typedef void (*baton_gap_fn)(baton *b, const struct baton_gap *gap, void *arg);
 BATON_API void baton_set_gap(baton *b, baton_gap_fn fn, void *arg);

@@ -103,6 +103,7 @@ const char *code_gap_reason(uint64_t reason)
                 [WIRE_GAP_TOO_LARGE] = "too large",
                 [WIRE_GAP_NO_MEMORY] = "out of memory",
                 [WIRE_GAP_UNREADABLE] = "not readable",
+                [WIRE_GAP_REVOKED] = "revoked",
         };
 
         return reason > 0 && reason < ARRAY_LEN(names) ? names[reason] : "unknown";

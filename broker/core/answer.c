@@ -100,6 +100,12 @@ void answer_confirm(struct core *c, struct session *s, uint64_t id, uint64_t val
         see(c, s);
 }
 
+static void note_refusal(struct core *c, struct session *s, enum wire_code code, const char *limit)
+{
+        if (code == WIRE_CODE_REFUSED || (code == WIRE_CODE_LIMIT && *limit))
+                refusal_note(c, s->who, &s->peer, code == WIRE_CODE_REFUSED ? "" : limit);
+}
+
 void answer_err(struct core *c, struct session *s, uint64_t id, enum wire_code code,
         const char *limit, const char *format, ...)
 {
@@ -109,6 +115,7 @@ void answer_err(struct core *c, struct session *s, uint64_t id, enum wire_code c
         va_start(args, format);
         vsnprintf(text, sizeof(text), format, args);
         va_end(args);
+        note_refusal(c, s, code, limit);
         answer(c, s,
                 &(struct message){
                         .type = WIRE_ERR,
@@ -131,6 +138,7 @@ void answer_err_in_order(struct core *c, struct session *s, uint64_t id, enum wi
                         .limit = slice_of(limit)},
         };
 
+        note_refusal(c, s, code, limit);
         if (!takes_answers(s))
                 return;
         if (list_is_empty(&s->queue)) {

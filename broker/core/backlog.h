@@ -10,18 +10,20 @@
 /* ---------------------------------------------------------------- messages */
 
 /* One run of publications: `n_frames` PUB frames of one topic from one sender, as they came in. */
+struct account;
+
 struct msg {
         unsigned refs;
         uint32_t n_frames; /* 0: a note, i.e. control frames that keep their place in the queue */
         uint32_t n_fds;    /* as the frame says; n_frames is 1 then */
         uint32_t topic_at, topic_len; /* of the first frame, within data */
         struct fdset *fds;
-        uint64_t *held;       /* with fds: the core's count of descriptors that it has */
-        struct msg *original; /* whose descriptors they are, and counted there; NULL: its own */
-        uint64_t placed;      /* bytes of the payload in the last of fds; 0: it is in the frame */
-        uint64_t born_ns;     /* when it came in */
-        uint64_t ttl_ns;      /* not delivered when older; 0: no end */
-        uint64_t sender;      /* session number; 0: the broker */
+        struct account *payer; /* with fds: who is charged for them */
+        struct msg *original;  /* whose descriptors they are, and charged there; NULL: its own */
+        uint64_t placed;       /* bytes of the payload in the last of fds; 0: it is in the frame */
+        uint64_t born_ns;      /* when it came in */
+        uint64_t ttl_ns;       /* not delivered when older; 0: no end */
+        uint64_t sender;       /* session number; 0: the broker */
         struct core_peer peer;
         uint64_t token, request; /* REQUEST: the right to reply; REPLY: the requester's id */
         uint32_t flags;          /* enum wire_delivery_flag */

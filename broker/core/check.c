@@ -333,12 +333,13 @@ static const char *compare(const struct core *c, const struct sums *sums)
                 return "n_subs is not the sum of the sessions'";
         if (sums->requests != c->requests.n)
                 return "requests of nobody";
-        if (sums->placed != c->count.placed_bytes || sums->spooled != c->count.spool_bytes)
+        if (sums->placed != c->count.placed_bytes ||
+                sums->spooled != c->bus.used[QUOTA_SPOOL_BYTES])
                 return "placed_bytes or spool_bytes is not the sum of the sessions'";
-        if (c->count.held_fds > c->config.limits.held_fds ||
-                c->count.spool_bytes > c->config.limits.spool_bytes)
+        if (c->bus.used[QUOTA_FDS] > c->config.limits.held_fds ||
+                c->bus.used[QUOTA_SPOOL_BYTES] > c->config.limits.spool_bytes)
                 return "more is held or collected than allowed";
-        if (sums->flight_fds != c->flight_fds)
+        if (sums->flight_fds != c->bus.used[QUOTA_FLIGHT_FDS])
                 return "flight_fds is not the sum of the sessions'";
         if (!list_is_empty(&c->fd_waiters) && !c->flight_timer.node.place)
                 return "sessions wait for descriptors and nobody looks after them";
@@ -368,6 +369,8 @@ const char *core_check(const struct core *c)
                 why = compare(c, &sums);
         if (!why)
                 why = check_held_fds(c);
+        if (!why)
+                why = check_accounts(c);
         if (!why)
                 why = check_flying(c);
         if (!why && !list_is_empty(&c->runnable))

@@ -95,7 +95,9 @@ static const char *check_pool(const struct core *c, const struct pool *p)
                 if (list_entry(link, struct pending, link)->target.pool != p)
                         return "a pending in the wrong pool";
         }
-        if (pool_could_admit(c, p))
+        /* Who has quotas may get room by what happens elsewhere; that is looked at in its own time.
+         */
+        if (p->who->is_trusted && pool_could_admit(c, p))
                 return "publishers wait for a group that has room";
         if (list_is_empty(&p->members))
                 return p->timer.node.place ? NULL : "a pool without members that does not end";

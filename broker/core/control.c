@@ -49,10 +49,10 @@ void control_hello(struct core *c, struct session *s, const struct message *m)
         }
         memcpy(s->name, hello->name.data, hello->name.len);
         s->features = hello->features & c->config.features;
-        s->rights = c->config.rights;
+        s->rights = s->who->rights;
         s->state = SESSION_OPEN;
         s->was_opened = true;
-        c->n_unready--;
+        session_is_ready(c, s);
         heap_remove(&c->timers, &s->timer.node);
 
         struct msg_welcome *w = &welcome.welcome;
@@ -104,6 +104,9 @@ static bool group_is_refused(struct core *c, struct session *s, const struct msg
         if (!p && c->pools.n >= c->config.limits.groups)
                 answer_err(
                         c, s, m->id, WIRE_CODE_LIMIT, "groups", "too many groups (limit groups)");
+        else if (!p && account_refuses(c, s->who, s->account, QUOTA_GROUPS, 1))
+                answer_err(c, s, m->id, WIRE_CODE_LIMIT, policy_quota_name(QUOTA_GROUPS),
+                        "your uid has made too many groups (limit uid_groups)");
         else if (p && p->acks != m->ack && (p->load.messages || !list_is_empty(&p->members)))
                 answer_err(c, s, m->id, WIRE_CODE_DUPLICATE, "", "the group is there %s ack",
                         p->acks ? "with" : "without");
@@ -117,15 +120,33 @@ static bool group_is_refused(struct core *c, struct session *s, const struct msg
         return true;
 }
 
+/* What takes turns holds up its publishers: members of a group may by the right to join it. */
+static bool sub_is_forbidden(struct core *c, struct session *s, const struct msg_sub *m)
+{
+        const char *no = NULL;
+
+        if (!(s->rights & WIRE_RIGHT_SUBSCRIBE))
+                no = "subscribe";
+        else if (m->group.data && !(s->rights & WIRE_RIGHT_GROUP))
+                no = "join groups";
+        else if (!filter_is_valid(m->filter.data, m->filter.len))
+                return false;
+        else if (!sub_is_allowed(c, s, m->filter, m->group.data))
+                no = m->group.data ? "join a group of this filter" : "subscribe to this filter";
+        else if (sub_takes_turns(m) && !m->group.data && !sub_may_block(c, s, m->filter))
+                no = "a window: it holds up publishers, and you may not block";
+        if (no)
+                answer_err(c, s, m->id, WIRE_CODE_REFUSED, "", "you have no right to %s", no);
+        return no;
+}
+
 static bool sub_is_refused(struct core *c, struct session *s, const struct msg_sub *m)
 {
         const char *option = missing_option(m);
 
-        if (!(s->rights & WIRE_RIGHT_SUBSCRIBE))
-                answer_err(c, s, m->id, WIRE_CODE_REFUSED, "", "you have no right to subscribe");
-        else if (m->group.data && !(s->rights & WIRE_RIGHT_GROUP))
-                answer_err(c, s, m->id, WIRE_CODE_REFUSED, "", "you have no right to join groups");
-        else if (m->group.data && !group_is_valid(m->group))
+        if (sub_is_forbidden(c, s, m))
+                return true;
+        if (m->group.data && !group_is_valid(m->group))
                 answer_err(c, s, m->id, WIRE_CODE_BAD_TOPIC, "", "not the name of a group");
         else if (m->sub <= s->last_sub)
                 answer_err(
@@ -135,6 +156,9 @@ static bool sub_is_refused(struct core *c, struct session *s, const struct msg_s
         else if (s->subs.n >= c->config.limits.subscriptions)
                 answer_err(c, s, m->id, WIRE_CODE_LIMIT, "subscriptions",
                         "too many subscriptions (limit subscriptions)");
+        else if (account_refuses(c, s->who, s->account, QUOTA_SUBSCRIPTIONS, 1))
+                answer_err(c, s, m->id, WIRE_CODE_LIMIT, policy_quota_name(QUOTA_SUBSCRIPTIONS),
+                        "your uid has too many subscriptions (limit uid_subscriptions)");
         else if (option)
                 answer_err(c, s, m->id, WIRE_CODE_UNSUPPORTED, "", "this broker has no %s", option);
         else

@@ -16,6 +16,10 @@ int core_new(const struct core_config *config, uint64_t now_ns, struct core **re
         c->generation = 1; /* a new route has 0: stale */
         /* A reply that comes late, to a request of an earlier broker, must not find one here. */
         c->last_token = hash_u64(config->seed, 0) >> 2;
+        c->bus.refs = 1;
+        c->bus.n_users = c->bus_users;
+        list_init(&c->identity_list);
+        list_init(&c->idle_uids);
         list_init(&c->retained_order);
         list_init(&c->dirty);
         list_init(&c->ghosts);
@@ -59,6 +63,9 @@ struct core *core_free(struct core *c)
         map_deinit(&c->nodes);
         map_deinit(&c->requests);
         heap_deinit(&c->timers);
+        accounts_deinit(c);
+        map_deinit(&c->identities);
+        policy_free(c->policy);
         free(c->slots);
         free(c->generations);
         free(c);
@@ -106,6 +113,7 @@ uint64_t core_deadline(const struct core *c)
 
 static void state_timer(struct core *c, struct session *s)
 {
+        refusal_note(c, s->who, &s->peer, s->state == SESSION_HELLO ? "handshake_ms" : "drain_ms");
         if (s->state == SESSION_HELLO)
                 session_end(c, s, WIRE_CODE_TIMEOUT, "no HELLO in time (limit handshake_ms)");
         else
@@ -121,6 +129,8 @@ static void fire(struct core *c, struct timer *t)
                 state_timer(c, container_of(t, struct session, timer));
                 break;
         case TIMER_STALL:
+                refusal_note(c, container_of(t, struct session, stall)->who,
+                        &container_of(t, struct session, stall)->peer, "stall_ms");
                 session_end(c, container_of(t, struct session, stall), WIRE_CODE_STALLED,
                         "your queue was above low water for too long (limit stall_ms)");
                 break;

@@ -14,6 +14,7 @@
 #ifndef BATON_BROKER_CORE_H
 #define BATON_BROKER_CORE_H
 
+#include "broker/core/policy.h"
 #include "proto/base/buf.h"
 #include "proto/base/fdset.h"
 #include "proto/wire/proto.h"
@@ -33,6 +34,12 @@ struct core_peer {
         uint32_t uid, gid;
 };
 
+/* The supplementary groups of a process. */
+struct core_groups {
+        const uint32_t *gids; /* [n] */
+        size_t n;
+};
+
 /* The adjustable limits, by the names of limits.h. All in bytes, milliseconds or pieces. */
 struct core_limits {
         uint64_t window_bytes, queue_bytes, queue_messages, control_bytes;
@@ -40,6 +47,8 @@ struct core_limits {
         uint64_t payload_bytes, placed_bytes, spool_bytes, queue_fds, held_fds, flight_fds;
         uint64_t retained, retained_bytes;
         uint64_t stall_ms, linger_ms, groups, unacknowledged, handshake_ms, drain_ms;
+        uint64_t all_queue_bytes;
+        uint64_t quotas[QUOTAS]; /* of each uid but the broker's own and root */
 };
 
 /* core_limits_default fills in limits.h's values. */
@@ -76,7 +85,7 @@ struct core_config {
         uint8_t instance[WIRE_INSTANCE_BYTES]; /* random: names this run of the broker */
         const char *name;                      /* "baton 0.1.0"; outlives the core */
         struct core_peer self;                 /* this process; its uid and root may use the bus */
-        uint64_t rights;                       /* what those get, enum wire_right */
+        uint64_t rights;                       /* what those get; nobody gets more */
         uint64_t features;                     /* enum wire_feature */
         struct core_store store;
         struct graveyard *yard; /* where descriptors are laid; outlives the core */
@@ -89,11 +98,11 @@ BT_MUST int core_new(const struct core_config *config, uint64_t now_ns, struct c
 /* core_free frees everything, queued descriptors included. NULL is fine; returns NULL. */
 struct core *core_free(struct core *core);
 
-/* core_open makes a session for a connection. One that may not come in (its uid, a limit) gets a
- * session too, which only says BYE and ends: the shell treats all alike.
- * Returns 0 · -ENOMEM. */
-BT_MUST int core_open(struct core *core, const struct core_peer *peer, uint64_t now_ns,
-        struct session_id *ret_id);
+/* core_open makes a session for a connection; `groups` (NULL: none) is copied. One that may not
+ * come in (its uid, a limit) gets a session too, which only says BYE and ends: the shell treats all
+ * alike. Returns 0 · -ENOMEM. */
+BT_MUST int core_open(struct core *core, const struct core_peer *peer,
+        const struct core_groups *groups, uint64_t now_ns, struct session_id *ret_id);
 
 /* One packet that came. */
 struct core_arrival {
@@ -101,6 +110,8 @@ struct core_arrival {
         size_t len;
         struct fdset *fds;     /* what came with it, or NULL; the core's from now on */
         uint64_t sealed_bytes; /* size of the last of them if it is a sealed memory file, else 0 */
+        /* Some are not memory files, pipes, eventfds or ends of socketpairs: a right of its own. */
+        bool has_odd_fds;
 };
 
 /* core_input takes in one packet. Whatever is wrong with it is answered to its sender; that is no
@@ -113,6 +124,12 @@ void core_input(struct core *core, struct session_id id, const struct core_arriv
  * Returns true if it was published. */
 bool core_datagram(struct core *core, const struct core_peer *sender, const void *packet,
         size_t len, uint64_t now_ns);
+
+/* core_set_policy puts `policy` in force, which the core owns from now on; NULL: nobody but the
+ * broker's own uid and root may use the bus. Who may not connect any more is told BYE(REFUSED), the
+ * others which rights they have now; subscriptions that are not allowed any more end, which is told
+ * by GAP, and retained values whose owner may not retain them any more are forgotten. */
+void core_set_policy(struct core *core, struct policy *policy, uint64_t now_ns);
 
 /* core_end ends a session for what the shell knows about it (a truncated packet, no credentials):
  * it is told BYE(code, text). */

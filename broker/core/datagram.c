@@ -51,17 +51,27 @@ static bool is_fit(const struct msg_pub *pub)
 }
 
 /* As its topic's last value, if it asks for that. */
-static bool keep(struct core *c, const struct datagram *d, struct msg *m)
+static bool keep(struct core *c, struct identity *who, const struct datagram *d, struct msg *m)
 {
+        struct keeper by = {who, &who->uid->account};
+        const struct slice *topic = &d->pub.topic;
         struct run run = {.first = d->pub, .len = d->frame.len};
 
         if (!(d->ingress.flags & WIRE_INGRESS_RETAIN))
                 return true;
-        return (c->config.rights & WIRE_RIGHT_RETAIN) && !retain_judge(c, &run).code &&
-               retain_keep(c, m) == 0;
+        return (who->rights & WIRE_RIGHT_RETAIN) &&
+               identity_may(c, who, POLICY_RETAIN, topic->data, topic->len) &&
+               !retain_judge(c, &by, &run).code && retain_keep(c, m, &by) == 0;
 }
 
-static bool publish(struct core *c, const struct core_peer *sender, const struct datagram *d)
+static bool may_publish(const struct core *c, const struct identity *who, const struct slice *topic)
+{
+        return (who->rights & WIRE_RIGHT_PUBLISH) &&
+               identity_may(c, who, POLICY_PUBLISH, topic->data, topic->len);
+}
+
+static bool publish(struct core *c, const struct core_peer *sender, struct identity *who,
+        const struct datagram *d)
 {
         struct route *route;
 
@@ -76,7 +86,7 @@ static bool publish(struct core *c, const struct core_peer *sender, const struct
         m->peer = *sender;
         m->born_ns = c->now_ns;
         m->ttl_ns = d->ingress.ttl_ms * UINT64_C(1000000);
-        if (!keep(c, d, m)) {
+        if (!keep(c, who, d, m)) {
                 msg_unref(m);
                 return false;
         }
@@ -94,8 +104,14 @@ bool core_datagram(struct core *c, const struct core_peer *sender, const void *p
 
         c->now_ns = now_ns;
         c->count.datagrams++;
-        bool is_fine = session_is_welcome(c, sender) && read_datagram(at, at + len, &d) &&
-                       is_fit(&d.pub) && publish(c, sender, &d);
+        struct policy_subject subject = {.uid = sender->uid, .gid = sender->gid};
+        struct identity *who = identity_get(c, &subject);
+        bool is_fine = who && who->may_connect && read_datagram(at, at + len, &d) &&
+                       is_fit(&d.pub) && may_publish(c, who, &d.pub.topic) &&
+                       publish(c, sender, who, &d);
+        if (who && !is_fine && !who->may_connect)
+                refusal_note(c, who, sender, "");
+        identity_unref(who);
         if (!is_fine)
                 c->count.datagrams_refused++;
         publish_resume(c);

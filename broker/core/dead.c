@@ -63,7 +63,7 @@ static int place(struct core *c, struct msg_pub *pub, const struct msg *m, struc
         int fds[WIRE_FDS + 1], file = -1, r = 0;
         size_t n = 0;
 
-        if (c->count.held_fds + pub->n_fds + 1 > c->config.limits.held_fds)
+        if (c->bus.used[QUOTA_FDS] + pub->n_fds + 1 > c->config.limits.held_fds)
                 return -EMFILE;
         for (; n < pub->n_fds && r == 0; n++) {
                 fds[n] = store->copy(store->arg, fdset_fds(m->fds)[n]);
@@ -132,7 +132,7 @@ static struct msg *message_of(struct core *c, const struct pool_entry *e)
         dead->sender = m->sender;
         dead->peer = m->peer;
         if (own)
-                msg_take_fds(c, dead, own);
+                msg_take_fds(dead, own, &c->bus);
         else
                 msg_share_fds(dead, m);
         return dead;

@@ -150,7 +150,7 @@ struct client *fake_connect_as(struct fake *f, const struct core_peer *peer)
         struct client *c = new_client(f);
 
         enter(f);
-        int r = core_open(f->core, peer, f->now_ns, &c->id);
+        int r = core_open(f->core, peer, NULL, f->now_ns, &c->id);
         leave(f);
         c->is_gone = r < 0; /* without memory: for tests that take it away */
         fake_flush(f);
@@ -231,8 +231,11 @@ void fake_feed_fds(struct client *c, struct fdset *fds)
         buf_clear(&c->packet);
         enter(f);
         core_input(f->core, c->id,
-                &(struct core_arrival){
-                        .data = exact, .len = len, .fds = fds, .sealed_bytes = sealed_bytes(fds)},
+                &(struct core_arrival){.data = exact,
+                        .len = len,
+                        .fds = fds,
+                        .sealed_bytes = sealed_bytes(fds),
+                        .has_odd_fds = fds && f->odd_fds},
                 f->now_ns);
         leave(f);
         memset(exact, 0xc1, len);

@@ -72,7 +72,8 @@ struct fake {
         struct core_config config;
         struct graveyard yard;
         uint64_t now_ns;
-        bool scarce;                    /* the kernel takes no descriptors now */
+        bool odd_fds; /* what is fed comes with descriptors that need a right of their own */
+        bool scarce;  /* the kernel takes no descriptors now */
         bool append_fails, seal_fails;  /* no room for chunked payloads */
         void (*inside)(bool is_inside); /* told around every call of the core; NULL: nobody */
         size_t n_clients, cap;
@@ -93,6 +94,14 @@ struct client *fake_connect_as(struct fake *f, const struct core_peer *peer);
 struct client *fake_open(struct fake *f);
 struct client *fake_open_named(struct fake *f, const char *name);
 struct client *fake_open_memfd(struct fake *f); /* one that takes placed payloads */
+
+/* Policies (fake_policy.c): "user:2000 publish:a.> see-sys uid_sessions:3 any connect:no".
+ * fake_policy puts one in force, NULL: none. fake_stranger opens a session of another uid, and of
+ * the group of the same number. */
+struct policy *fake_make_policy(const char *words);
+void fake_policy(struct fake *f, const char *words);
+struct client *fake_stranger(struct fake *f, uint32_t uid);
+void fake_sub_stranger(struct client *c, uint32_t sub, const char *filter); /* it may not block */
 
 /* fake_read decodes a packet into records: for fake.c. */
 void fake_read(struct client *c, const uint8_t *at, size_t len, const int *fds, size_t n_fds);

@@ -42,7 +42,8 @@ bool flight_may(const struct core *c, const struct session *s, size_t n)
         if (!f->n)
                 return true;
         return f->n < WIRE_FD_PACKETS && f->n_fds + n <= WIRE_FD_WINDOW &&
-               c->flight_fds + n <= c->config.limits.flight_fds;
+               c->bus.used[QUOTA_FLIGHT_FDS] + n <= c->config.limits.flight_fds &&
+               !account_refuses(c, s->who, s->account, QUOTA_FLIGHT_FDS, n);
 }
 
 void flight_wait(struct core *c, struct session *s, size_t n)
@@ -66,7 +67,7 @@ void flight_sent(struct core *c, struct session *s, size_t n)
         f->packets[(f->first + f->n++) % WIRE_FD_PACKETS] = (uint8_t)n;
         f->n_fds += (uint32_t)n;
         f->scarce_ns = 0;
-        c->flight_fds += n;
+        account_charge(s->account, QUOTA_FLIGHT_FDS, n);
         if (!list_is_linked(&f->flying)) {
                 f->since_ns = c->now_ns;
                 list_push_back(&c->flying, &f->flying);
@@ -83,7 +84,7 @@ void flight_credit(struct core *c, struct session *s, uint64_t amount)
                 uint8_t n = f->packets[f->first];
                 f->first = (uint8_t)((f->first + 1) % WIRE_FD_PACKETS);
                 f->n_fds -= n;
-                c->flight_fds -= n;
+                account_release(s->account, QUOTA_FLIGHT_FDS, n);
         }
         list_remove(&f->flying);
         if (f->n) {

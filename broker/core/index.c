@@ -111,8 +111,29 @@ int index_add(struct core *c, struct sub *sub, const void *filter, size_t len)
         }
         list_push_back(place ? place : &at->subs, &sub->at_node);
         sub->node = at;
+        sub->is_tail = place != NULL;
         c->generation++;
         return 0;
+}
+
+size_t index_filter(const struct sub *sub, char ret_text[WIRE_TOPIC_BYTES + 1])
+{
+        const struct node *path[WIRE_TOPIC_TOKENS], *n = sub->node;
+        size_t depth = 0, len = 0;
+
+        for (; n->parent; n = n->parent)
+                path[depth++] = n;
+        while (depth) {
+                n = path[--depth];
+                memcpy(ret_text + len, n->token, n->token_len);
+                len += n->token_len;
+                if (depth || sub->is_tail)
+                        ret_text[len++] = '.';
+        }
+        if (sub->is_tail)
+                ret_text[len++] = '>';
+        ret_text[len] = 0;
+        return len;
 }
 
 void index_remove(struct core *c, struct sub *sub)

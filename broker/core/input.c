@@ -34,6 +34,7 @@ static void flush_run(struct input *in)
         in->run.n_frames = 0;
         run.fds = take_ptr(in->fds);
         run.sealed_bytes = run.fds ? in->arrival->sealed_bytes : 0;
+        run.has_odd_fds = run.fds && in->arrival->has_odd_fds;
         publish_run(in->core, in->session, &run);
 }
 
@@ -212,7 +213,9 @@ static void input_begin(struct input *in, const struct frame *f, const struct ms
 
         if (!enter_pub(in, pub, cost))
                 return;
-        if (upload_begin(in->core, in->session, &in->header, pub, cost, take_ptr(in->fds)) < 0)
+        bool are_odd = in->fds && in->arrival->has_odd_fds;
+        struct begun begun = {&in->header, pub, cost, take_ptr(in->fds), are_odd};
+        if (upload_begin(in->core, in->session, &begun) < 0)
                 violation(in, WIRE_CODE_NO_MEMORY, "no memory for a publication");
         advance_header(in);
 }

@@ -24,9 +24,9 @@ void msg_unref(struct msg *m);
  * decoded before. */
 struct msg *msg_of_broker(const struct core *c, const struct buf *pub, size_t topic_len);
 BT_MUST int msg_decode(const struct msg *m, struct msg_pub *ret_pub);
-/* msg_take_fds gives `fds` (NULL: none) to a new msg. msg_user_fds is what its sender wants to hand
- * over: the descriptor that only holds the payload is not counted. */
-void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds);
+/* msg_take_fds gives `fds` (NULL: none) to a new msg, and charges them to `payer`. msg_user_fds is
+ * what its sender wants to hand over: the descriptor that only holds the payload is not counted. */
+void msg_take_fds(struct msg *m, struct fdset *fds, struct account *payer);
 uint32_t msg_user_fds(const struct msg *m);
 /* msg_share_fds: `m`, which is new, has the descriptors of another. */
 void msg_share_fds(struct msg *m, struct msg *original);
@@ -34,13 +34,17 @@ bool subset_is_same(const struct subset *a, const struct subset *b); /* NULL: no
 void subset_unref(struct subset *s);
 struct subset *subset_of_one(uint32_t number); /* NULL without memory */
 
-/* sub.c. sub_takes_turns: it has a group, or a window. sub_new makes what SUB asks for, which was
+/* sub.c. sub_takes_turns: it has a group, or a window. sub_may_block: a subscription of `s` to
+ * `filter` may hold up its publishers. sub_new makes what SUB asks for, which was
  * judged before, and puts it where publications find it. Returns 0 · -ENOMEM. */
 bool sub_takes_turns(const struct msg_sub *m);
+bool sub_may_block(const struct core *c, const struct session *s, struct slice filter);
 struct sub *sub_find(const struct core *c, const struct session *s, uint64_t number);
 BT_MUST int sub_new(
         struct core *c, struct session *s, const struct msg_sub *m, struct sub **ret_sub);
 void sub_free(struct core *c, struct sub *sub);
+/* sub_is_allowed: `s` may subscribe to `filter`, or join groups of it. */
+bool sub_is_allowed(const struct core *c, const struct session *s, struct slice filter, bool group);
 /* Within what the broker allows; 0: all of it. */
 uint64_t sub_at_most(uint64_t wanted, uint64_t most);
 
@@ -48,6 +52,8 @@ uint64_t sub_at_most(uint64_t wanted, uint64_t most);
 /* index_add puts `sub` where its filter (valid) belongs. Returns 0 · -ENOMEM. */
 BT_MUST int index_add(struct core *c, struct sub *sub, const void *filter, size_t len);
 void index_remove(struct core *c, struct sub *sub);
+/* index_filter writes the filter of `sub`, with a NUL, and returns its length. */
+size_t index_filter(const struct sub *sub, char ret_text[WIRE_TOPIC_BYTES + 1]);
 
 enum { INDEX_E_LIMIT = 1 };
 
@@ -64,11 +70,11 @@ BT_MUST int route_get(struct core *c, const void *topic, size_t len, struct rout
 void routes_deinit(struct core *c);
 
 /* session.c */
-/* session_is_welcome: a process of this uid may use the bus. */
-bool session_is_welcome(const struct core *c, const struct core_peer *peer);
 struct session *session_find(const struct core *c, struct session_id id);
 void session_mark(struct core *c, struct session *s);
 void session_end(struct core *c, struct session *s, enum wire_code code, const char *text);
+void session_refuse(struct core *c, struct session *s); /* it may not be here */
+void session_is_ready(struct core *c, struct session *s);
 void session_leave(struct core *c, struct session *s);
 void session_strip(struct core *c, struct session *s);
 /* session_keep_bye forgets the answers that the full socket of an ending session does not take:
@@ -120,14 +126,28 @@ void publish_credit(struct core *c, struct session *s, uint64_t bytes);
 uint64_t publish_cost(const struct core *c, size_t len, uint32_t n_fds, uint64_t payload_bytes);
 /* judge_sender: may this session publish so, with `n_fds` descriptors for others? judge_run: and is
  * the publication what it says? Code NONE: yes. */
-struct refusal judge_sender(const struct session *s, const struct header_state *h, uint32_t n_fds);
+struct refusal judge_sender(const struct session *s, const struct header_state *h,
+        const struct slice *topic, uint32_t n_fds);
 struct refusal judge_run(const struct core *c, const struct session *s, const struct run *run);
+/* judge_policy: may it publish this on `topic`? `burden` is what comes with it. */
+struct burden {
+        uint32_t n_fds; /* for others */
+        bool is_placed, are_odd;
+};
+struct refusal judge_policy(const struct core *c, const struct session *s,
+        const struct header_state *h, const struct slice *topic, const struct burden *b);
 
-/* upload.c. A session between BEGIN and END has an upload. upload_begin owns `fds`; what is refused
- * it answers. Returns 0 · -ENOMEM. upload_chunk and upload_end return a text if the session has
- * broken the protocol, else NULL. upload_drop forgets an upload, if there is one. */
-BT_MUST int upload_begin(struct core *c, struct session *s, const struct header_state *header,
-        const struct msg_pub *pub, uint64_t cost, struct fdset *fds);
+/* upload.c. A session between BEGIN and END has an upload. upload_begin owns its `fds`; what is
+ * refused it answers. Returns 0 · -ENOMEM. upload_chunk and upload_end return a text if the session
+ * has broken the protocol, else NULL. upload_drop forgets an upload, if there is one. */
+struct begun {
+        const struct header_state *header;
+        const struct msg_pub *pub;
+        uint64_t cost;
+        struct fdset *fds;
+        bool has_odd_fds;
+};
+BT_MUST int upload_begin(struct core *c, struct session *s, const struct begun *b);
 const char *upload_chunk(struct core *c, struct session *s, struct slice data, uint64_t cost);
 const char *upload_end(struct core *c, struct session *s, bool is_given_up, uint64_t cost);
 /* upload_cancel: CANCEL of a request that is not whole yet, if that is the upload. */
@@ -228,11 +248,16 @@ void pool_answer(struct core *c, struct session *s, const struct msg_ack *m, boo
 void pool_late(struct core *c, struct timer *t);
 void acks_deinit(struct acks *a);
 
-/* retain.c. retain_judge: may this run be kept? retain_keep does, or clears what was kept; without
- * memory it returns -ENOMEM, and what was kept stays. retain_send queues what matches for a new
- * subscription. */
-struct refusal retain_judge(const struct core *c, const struct run *run);
-BT_MUST int retain_keep(struct core *c, struct msg *m);
+/* retain.c. A keeper is whose value it is, and who is charged for it. retain_judge: may this run be
+ * kept? retain_keep does, or clears what was kept; without memory it returns -ENOMEM, and what was
+ * kept stays. retain_send queues what matches for a new subscription. */
+struct keeper {
+        struct identity *who;
+        struct account *account;
+};
+struct refusal retain_judge(const struct core *c, const struct keeper *by, const struct run *run);
+BT_MUST int retain_keep(struct core *c, struct msg *m, const struct keeper *by);
+void retain_judge_again(struct core *c); /* their owners may have lost the right */
 void retain_send(struct core *c, struct session *s, struct sub *sub, struct slice filter);
 void retain_deinit(struct core *c);
 
@@ -257,6 +282,7 @@ bool admit_all_without_waiting(struct core *c, const struct route *route, struct
 void will_keep(struct core *c, struct flight *f);
 void will_hasten(struct session *s); /* it ends: those that wait for their turn count now */
 void will_drop(struct session *s);
+bool will_is_allowed(const struct core *c, const struct session *s); /* still: it has one */
 
 /* overflow.c. lane_new makes the rules of a subscription; NULL without memory. lane_unref: NULL is
  * fine. lane_add and lane_remove keep its account. */
@@ -277,7 +303,8 @@ bool overflow_make_room(
 /* overflow_trim: the socket is full, so what is left is the backlog: now its lanes' limits hold. */
 void overflow_trim(struct core *c, struct session *s);
 
-/* check_held.c: a part of core_check. */
+/* check_account.c, check_held.c: parts of core_check. */
+const char *check_accounts(const struct core *c);
 const char *check_held_fds(const struct core *c);
 /* A message's weight, counted anew: not by load_add, which is what is checked. */
 void check_weigh(struct load *l, const struct msg *m);
@@ -317,9 +344,10 @@ void out_chunks_sent(struct core *c, struct session *s);
 void out_give_up(struct core *c, struct session *s); /* its payload cannot be read */
 
 /* request.c */
-enum { REQUEST_E_LIMIT = 1 };
+enum { REQUEST_E_LIMIT = 1, REQUEST_E_QUOTA = 2 };
 
-/* request_new opens a request of `s`. Returns 0 · REQUEST_E_LIMIT (limits.requests) · -ENOMEM. */
+/* request_new opens a request of `s`. Returns 0 · REQUEST_E_LIMIT (limits.requests) ·
+ * REQUEST_E_QUOTA (its uid's) · -ENOMEM. */
 BT_MUST int request_new(struct core *c, struct session *s, const struct header_state *h,
         struct request **ret_request);
 void request_free(struct core *c, struct request *r);
@@ -329,7 +357,12 @@ void request_end(struct core *c, struct request *r, enum wire_code code, const c
 void request_end_if_deserted(struct core *c, struct request *r);
 /* request_reply sends `m` to the requester. Returns false if the request ended instead. */
 bool request_reply(struct core *c, struct request *r, struct msg *m, uint64_t flags);
-void request_answer_status(struct core *c, struct session *s, uint64_t id);
+bool request_has_room_for_reply(const struct core *c, const struct session *s, size_t len);
+
+/* builtin.c: builtin_answer answers a request to one of the broker's own topics. Returns false if
+ * it is none that it knows. */
+bool builtin_answer(struct core *c, const struct flight *f);
+
 BT_MUST int request_add_holder(struct core *c, struct request *r, struct session *s);
 struct request *request_by_id(const struct core *c, const struct session *s, uint64_t id);
 /* request_holder finds the right of `s` to answer `token`; NULL if it has none. */

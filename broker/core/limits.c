@@ -33,6 +33,22 @@ static const struct limit_row rows[] = {
         {"linger_ms", FIELD(linger_ms), LIMIT_LINGER_MS, 1, true},
         {"handshake_ms", FIELD(handshake_ms), LIMIT_HANDSHAKE_MS, 1, true},
         {"drain_ms", FIELD(drain_ms), LIMIT_DRAIN_MS, 1, true},
+        {"all_queue_bytes", FIELD(all_queue_bytes), LIMIT_ALL_QUEUE_BYTES, WIRE_PACKET_BYTES,
+                false},
+        {"uid_sessions", FIELD(quotas[QUOTA_SESSIONS]), LIMIT_UID_SESSIONS, 1, false},
+        {"uid_unready", FIELD(quotas[QUOTA_UNREADY]), LIMIT_UID_UNREADY, 1, false},
+        {"uid_subscriptions", FIELD(quotas[QUOTA_SUBSCRIPTIONS]), LIMIT_UID_SUBSCRIPTIONS, 0,
+                false},
+        {"uid_requests", FIELD(quotas[QUOTA_REQUESTS]), LIMIT_UID_REQUESTS, 0, false},
+        {"uid_groups", FIELD(quotas[QUOTA_GROUPS]), LIMIT_UID_GROUPS, 0, false},
+        {"uid_queue_bytes", FIELD(quotas[QUOTA_QUEUE_BYTES]), LIMIT_UID_QUEUE_BYTES, 1, false},
+        {"uid_retained", FIELD(quotas[QUOTA_RETAINED]), LIMIT_UID_RETAINED, 0, false},
+        {"uid_retained_bytes", FIELD(quotas[QUOTA_RETAINED_BYTES]), LIMIT_UID_RETAINED_BYTES, 0,
+                false},
+        {"uid_fds", FIELD(quotas[QUOTA_FDS]), LIMIT_UID_FDS, 0, false},
+        {"uid_flight_fds", FIELD(quotas[QUOTA_FLIGHT_FDS]), LIMIT_UID_FLIGHT_FDS, 1, false},
+        {"uid_spool_bytes", FIELD(quotas[QUOTA_SPOOL_BYTES]), LIMIT_UID_SPOOL_BYTES, 0, false},
+        {"uid_connects", FIELD(quotas[QUOTA_CONNECTS]), LIMIT_UID_CONNECTS, 1, false},
 };
 
 static uint64_t *value_of(struct core_limits *limits, const struct limit_row *row)

@@ -9,6 +9,7 @@
 #ifndef BATON_BROKER_CORE_MODEL_H
 #define BATON_BROKER_CORE_MODEL_H
 
+#include "broker/core/account.h"
 #include "broker/core/backlog.h"
 #include "broker/core/core.h"
 #include "broker/core/packet.h"
@@ -44,7 +45,7 @@ struct sub {
         struct session *session;
         uint32_t number;
         uint32_t max_fds;
-        bool observer;
+        bool observer, is_tail;
         enum wire_overflow overflow;
         struct lane *lane; /* NULL: blocks, and may use all of the backlog */
         /* One that takes turns with others, or has a window, is a member of a pool, and it is the
@@ -117,6 +118,8 @@ struct retained {
         struct map_node by_topic; /* core.retained */
         struct list in_order;     /* core.retained_order, as their topics were first kept */
         struct msg *msg;
+        struct identity *owner;
+        struct account *payer;
 };
 
 /* Packets with descriptors that the kernel has and the receiver has not credited yet. */
@@ -135,6 +138,8 @@ struct session {
         struct session_id id; /* generation 0 once disconnected */
         uint64_t number;      /* as the wire says it; never used twice */
         struct core_peer peer;
+        struct identity *who;
+        struct account *account;
         char name[WIRE_NAME_BYTES + 1];
         enum session_state state;
         uint64_t rights, features;
@@ -219,7 +224,8 @@ struct run {
         uint64_t cost;
         struct fdset *fds;     /* owned; n_frames is 1 then */
         uint64_t sealed_bytes; /* of the last of them: see core_arrival */
-        bool is_collected;     /* its payload came in chunks, and is the broker's own file */
+        bool has_odd_fds;
+        bool is_collected; /* its payload came in chunks, and is the broker's own file */
 };
 
 /* One run on its way to its receivers, or a refusal on its way back: answers keep the order of what
@@ -260,10 +266,11 @@ struct upload {
         struct msg_pub pub; /* BEGIN; its topic and headers are in `text` */
         struct buf text;
         struct fdset *fds;
+        bool has_odd_fds;
         uint64_t got;    /* so far */
         uint64_t cost;   /* of BEGIN and END: stays taken until the whole is admitted */
         bool is_refused; /* and answered: the rest is skipped */
-        uint64_t kept;   /* of them, counted in spool_bytes */
+        uint64_t kept;   /* of them, charged to the session */
         int file;        /* in the store; -1: all is in `small` yet */
         struct buf small;
 };
@@ -311,11 +318,18 @@ struct core {
         struct list due;                /* struct pool: to be run */
         struct list flying, fd_waiters; /* sessions: flight_window */
         struct timer flight_timer;
-        uint64_t flight_fds; /* descriptors under way to all receivers */
         bool is_stopping;
         struct list spare; /* struct entry, for reuse */
         size_t n_spare;
         struct heap timers;
+
+        struct policy *policy; /* NULL: none */
+        struct account bus;
+        uint32_t bus_users[QUOTAS];
+        struct map uids, identities;
+        struct list identity_list, idle_uids;
+        size_t n_idle_uids;
+        struct refusal_count refusals[REFUSALS];
 
         struct map nodes;
         struct node *root;
@@ -330,7 +344,6 @@ struct core {
         uint32_t last_anchor; /* number of the latest pool's place in the index */
         struct map retained;
         struct list retained_order;
-        uint64_t retained_bytes;
         struct departed *departed; /* a ring */
         uint64_t n_departed;       /* in all */
         struct map requests;
@@ -339,7 +352,7 @@ struct core {
         struct {
                 uint64_t published, delivered, unrouted, refused, discarded, refused_sessions;
                 uint64_t queued, queued_bytes, parked, parked_bytes;
-                uint64_t dropped, held_fds, placed_bytes, spool_bytes;
+                uint64_t dropped, placed_bytes;
                 uint64_t pooled, unacked, returned, dead;
                 uint64_t datagrams, datagrams_refused;
         } count;

@@ -39,13 +39,13 @@ int msg_decode(const struct msg *m, struct msg_pub *ret_pub)
         return r ? r : message_decode_pub(&f, ret_pub);
 }
 
-void msg_take_fds(struct core *c, struct msg *m, struct fdset *fds)
+void msg_take_fds(struct msg *m, struct fdset *fds, struct account *payer)
 {
         if (!fds)
                 return;
         m->fds = fds;
-        m->held = &c->count.held_fds;
-        *m->held += fdset_n(fds);
+        m->payer = account_ref(payer);
+        account_charge(payer, QUOTA_FDS, fdset_n(fds));
 }
 
 void msg_share_fds(struct msg *m, struct msg *original)
@@ -71,8 +71,9 @@ void msg_unref(struct msg *m)
 {
         if (!m || --m->refs)
                 return;
-        if (m->fds && !m->original)
-                *m->held -= fdset_n(m->fds);
+        if (m->payer)
+                account_release(m->payer, QUOTA_FDS, fdset_n(m->fds));
+        account_unref(m->payer);
         fdset_unref(m->fds);
         msg_unref(m->original);
         free(m);

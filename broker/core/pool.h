@@ -26,6 +26,8 @@ struct pool {
         struct list delayed;     /* struct pool_entry: to be returned later */
         struct list waiters;     /* struct pending: others that wait for room among those */
         struct load load;        /* of all entries, those under way too */
+        struct account *payer;   /* for these, and for the group: who made it */
+        struct identity *who;    /* whose quotas hold */
         uint64_t most_bytes, most_messages;
         bool acks;
         uint64_t ack_ms, max_deliveries;

@@ -63,7 +63,7 @@ struct pool *pool_find(const struct core *c, const struct msg_sub *m)
         return m->group.data ? find(c, m->group, m->filter) : NULL;
 }
 
-static struct pool *make(struct core *c, const struct msg_sub *m)
+static struct pool *make(struct core *c, const struct session *s, const struct msg_sub *m)
 {
         struct pool *p = calloc(1, sizeof(*p) + m->group.len + m->filter.len);
 
@@ -86,6 +86,9 @@ static struct pool *make(struct core *c, const struct msg_sub *m)
                 free(p);
                 return NULL;
         }
+        p->payer = account_ref(s->account);
+        p->who = identity_ref(s->who);
+        account_charge(p->payer, QUOTA_GROUPS, p->name_len > 0);
         return p;
 }
 
@@ -115,6 +118,9 @@ static void free_pool(struct core *c, struct pool *p)
         index_remove(c, &p->anchor);
         if (p->name_len)
                 map_remove(&c->pools, &p->by_name);
+        account_release(p->payer, QUOTA_GROUPS, p->name_len > 0);
+        account_unref(p->payer);
+        identity_unref(p->who);
         free(p);
 }
 
@@ -211,7 +217,7 @@ int pool_join(struct core *c, struct sub *sub, const struct msg_sub *m)
         if ((member->subset = subset_of_one(sub->number))) {
                 member->pool = pool_find(c, m);
                 if (!member->pool)
-                        member->pool = make(c, m);
+                        member->pool = make(c, sub->session, m);
         }
         if (!member->pool) {
                 subset_unref(member->subset);

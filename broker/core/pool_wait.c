@@ -20,6 +20,10 @@ static void account(struct core *c, struct pool *p, const struct msg *m, bool ad
         uint64_t sign = add ? 1 : UINT64_MAX;
 
         load_add(&p->load, m, sign);
+        if (add)
+                account_charge(p->payer, QUOTA_QUEUE_BYTES, m->len);
+        else
+                account_release(p->payer, QUOTA_QUEUE_BYTES, m->len);
         c->count.pooled += sign * m->n_frames;
 }
 
@@ -34,7 +38,9 @@ bool pool_has_room(const struct core *c, const struct pool *p, const struct msg 
                 return false;
         if (m->placed && l->n_placed && l->placed_bytes + m->placed > limits->placed_bytes)
                 return false;
-        return l->bytes + m->len <= p->most_bytes && l->messages + m->n_frames <= p->most_messages;
+        return l->bytes + m->len <= p->most_bytes &&
+               l->messages + m->n_frames <= p->most_messages &&
+               !account_refuses(c, p->who, p->payer, QUOTA_QUEUE_BYTES, m->len);
 }
 
 void pool_set_expiry(struct core *c, struct pool_entry *e)

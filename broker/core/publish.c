@@ -121,20 +121,10 @@ static void publish_promised_reply(struct core *c, struct flight *f)
 /* `$...`: only the broker publishes there, and it answers some requests. */
 static void publish_to_broker(struct core *c, struct flight *f)
 {
-        static const char STATUS[] = "$sys.status";
-        struct session *s = f->publisher;
-        const struct msg *m = f->pub->msg;
-
-        if (!f->request) {
+        if (!f->request)
                 refuse(c, f, WIRE_CODE_REFUSED, "", "topics with $ belong to the broker");
-        } else if (m->topic_len == strlen(STATUS) &&
-                   !memcmp(m->data + m->topic_at, STATUS, m->topic_len)) {
-                request_free(c, f->request);
-                request_answer_status(c, s, f->pub->header.id);
-                publish_credit(c, s, f->pub->cost);
-        } else {
+        else if (!builtin_answer(c, f))
                 refuse(c, f, WIRE_CODE_NO_RESPONDERS, "", "no responders");
-        }
 }
 
 /* Sends `f` to all receivers of its topic. Returns true if it is through (or refused), false if it
@@ -150,7 +140,8 @@ static bool publish_to_topic(struct core *c, struct flight *f)
                 return true;
         }
         bool is_kept = !f->request && (f->pub->header.flags & WIRE_INGRESS_RETAIN);
-        if (is_kept && retain_keep(c, m) < 0) {
+        const struct keeper by = {f->publisher->who, f->publisher->account};
+        if (is_kept && retain_keep(c, m, &by) < 0) {
                 refuse(c, f, WIRE_CODE_NO_MEMORY, "", "no memory to retain it");
                 return true;
         }
@@ -216,6 +207,9 @@ static struct refusal open_request(struct core *c, struct flight *f)
 
         if (r == REQUEST_E_LIMIT)
                 return (struct refusal){WIRE_CODE_LIMIT, "requests", "too many open requests"};
+        if (r == REQUEST_E_QUOTA)
+                return (struct refusal){
+                        WIRE_CODE_LIMIT, "uid_requests", "your uid has too many open requests"};
         if (r < 0)
                 return (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory for a request"};
         return (struct refusal){.code = WIRE_CODE_NONE};
@@ -237,7 +231,7 @@ static struct msg *new_msg(struct core *c, const struct session *s, struct run *
         m->ttl_ns = run->header.kind == PUB_PLAIN ? run->header.ttl_ms * UINT64_C(1000000) : 0;
         m->sender = s->number;
         m->peer = s->peer;
-        msg_take_fds(c, m, take_ptr(run->fds));
+        msg_take_fds(m, take_ptr(run->fds), s->account);
         return m;
 }
 
@@ -310,6 +304,11 @@ void publish_will(struct core *c, struct session *s)
 
         if (!pub.msg)
                 return;
+        if (!will_is_allowed(c, s)) { /* the policy has changed since */
+                refusal_note(c, s->who, &s->peer, "");
+                will_drop(s);
+                return;
+        }
         pub.msg->born_ns = c->now_ns;
         s->published++;
         c->count.published++;

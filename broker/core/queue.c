@@ -27,7 +27,8 @@ bool queue_has_room(
                 s->placed_bytes + m->placed > limits->placed_bytes)
                 return false;
         return s->queue_bytes + m->len <= limits->queue_bytes &&
-               s->queue_messages + s->n_gaps + m->n_frames <= limits->queue_messages;
+               s->queue_messages + s->n_gaps + m->n_frames <= limits->queue_messages &&
+               !account_refuses(c, s->who, s->account, QUOTA_QUEUE_BYTES, m->len);
 }
 
 bool queue_is_low(const struct core *c, const struct session *s)
@@ -106,6 +107,10 @@ static void account(struct core *c, struct session *s, const struct msg *m, bool
         s->placed_bytes += sign * m->placed;
         s->n_placed += m->placed ? sign : 0;
         s->n_mortal += m->ttl_ns ? sign : 0;
+        if (add)
+                account_charge(s->account, QUOTA_QUEUE_BYTES, m->len);
+        else
+                account_release(s->account, QUOTA_QUEUE_BYTES, m->len);
         c->count.placed_bytes += sign * m->placed;
         c->count.queued_bytes += sign * m->len;
         c->count.queued += sign * m->n_frames;

@@ -7,8 +7,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* 128 sessions of at most 450 bytes each, and the counts, are under WIRE_FRAME_BYTES. */
-enum { REPORT_SESSIONS = 128 };
+/* 96 sessions of at most 450 bytes each, 32 uids of 360, 49 refusals of 130, and the counts, are
+ * under WIRE_FRAME_BYTES. */
+enum { REPORT_SESSIONS = 96, REPORT_UIDS = 32 };
 
 /* Names are plain text (checked at HELLO); quotes and backslashes are all that JSON minds in them.
  */
@@ -58,9 +59,10 @@ static int put_counts(const struct core *c, struct buf *out)
                 c->n_sessions, c->n_subs, c->routes.n, c->requests.n, c->count.published,
                 c->count.delivered, c->count.unrouted, c->count.refused, c->count.refused_sessions,
                 c->count.discarded, c->count.queued, c->count.queued_bytes, c->count.pooled,
-                c->count.parked, c->count.parked_bytes, c->count.dropped, c->count.held_fds,
-                c->flight_fds, c->count.placed_bytes, c->count.spool_bytes, c->count.datagrams,
-                c->count.datagrams_refused, c->count.unacked, c->count.returned, c->count.dead);
+                c->count.parked, c->count.parked_bytes, c->count.dropped, c->bus.used[QUOTA_FDS],
+                c->bus.used[QUOTA_FLIGHT_FDS], c->count.placed_bytes,
+                c->bus.used[QUOTA_SPOOL_BYTES], c->count.datagrams, c->count.datagrams_refused,
+                c->count.unacked, c->count.returned, c->count.dead);
 }
 
 static const char *state_name(const struct session *s)
@@ -127,12 +129,66 @@ static int put_clients(const struct core *c, struct buf *out)
         return buf_printf(out, "],\"clients_omitted\":%zu}", n - listed);
 }
 
+static int put_refusals(const struct core *c, struct buf *out)
+{
+        const struct refusal_count *count;
+        const char *name, *before = "";
+        int r = buf_printf(out, ",\"refusals\":[");
+
+        for (size_t i = 0; r == 0 && (count = refusal_count_at(c, i, &name)); i++) {
+                if (!count->n)
+                        continue;
+                r = buf_printf(out,
+                        "%s{\"limit\":\"%s\",\"count\":%" PRIu64 ",\"worst\":{\"uid\":%" PRIu32
+                        ",\"pid\":%" PRId32 ",\"count\":%" PRIu64 "}}",
+                        before, name, count->n, count->worst.uid, count->worst.pid, count->most);
+                before = ",";
+        }
+        return r < 0 ? r : buf_printf(out, "]");
+}
+
+static int put_uid(const struct uid_account *u, bool is_first, struct buf *out)
+{
+        int r = buf_printf(out, "%s{\"uid\":%" PRIu32, is_first ? "" : ",", u->uid);
+
+        for (int i = 0; i < QUOTA_CONNECTS && r == 0; i++)
+                r = buf_printf(out, ",\"%s\":%" PRIu64, policy_quota_name((enum policy_quota)i) + 4,
+                        u->account.used[i]);
+        return r < 0 ? r : buf_printf(out, "}");
+}
+
+/* The uids that have something here, as they come. */
+static int put_uids(const struct core *c, struct buf *out)
+{
+        int r = buf_printf(out, ",\"uids\":[");
+        size_t n = 0;
+
+        for (size_t i = 0; i < c->uids.cap; i++) {
+                for (const struct map_node *at = c->uids.slots[i]; at; at = at->next) {
+                        const struct uid_account *u =
+                                container_of(at, const struct uid_account, by_uid);
+                        if (list_is_linked(&u->idle) || r < 0)
+                                continue;
+                        if (n < REPORT_UIDS)
+                                r = put_uid(u, n == 0, out);
+                        n++;
+                }
+        }
+        return r < 0 ? r
+                     : buf_printf(out, "],\"uids_omitted\":%zu",
+                               n > REPORT_UIDS ? n - REPORT_UIDS : 0);
+}
+
 int core_report(const struct core *c, uint64_t now_ns, struct buf *out)
 {
         int r = put_broker(c, now_ns, out);
 
         if (r == 0)
                 r = put_counts(c, out);
+        if (r == 0)
+                r = put_refusals(c, out);
+        if (r == 0)
+                r = put_uids(c, out);
         if (r == 0)
                 r = put_clients(c, out);
         return r;

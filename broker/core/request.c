@@ -62,6 +62,8 @@ int request_new(struct core *c, struct session *s, const struct header_state *h,
 
         if (s->requests.n >= c->config.limits.requests)
                 return REQUEST_E_LIMIT;
+        if (account_refuses(c, s->who, s->account, QUOTA_REQUESTS, 1))
+                return REQUEST_E_QUOTA;
         struct request *r = calloc(1, sizeof(*r));
         if (!r)
                 return -ENOMEM;
@@ -77,6 +79,7 @@ int request_new(struct core *c, struct session *s, const struct header_state *h,
                 free(r);
                 return e;
         }
+        account_charge(s->account, QUOTA_REQUESTS, 1);
         *ret_request = r;
         return 0;
 }
@@ -98,6 +101,7 @@ void request_free(struct core *c, struct request *r)
         heap_remove(&c->timers, &r->timer.node);
         map_remove(&c->requests, &r->by_token);
         map_remove(&r->requester->requests, &r->by_id);
+        account_release(r->requester->account, QUOTA_REQUESTS, 1);
         free(r);
 }
 
@@ -143,7 +147,7 @@ int request_add_holder(struct core *c, struct request *r, struct session *s)
 }
 
 /* A reply never makes its responder wait: it may use the backlog twice over. */
-static bool has_room_for_reply(const struct core *c, const struct session *s, size_t len)
+bool request_has_room_for_reply(const struct core *c, const struct session *s, size_t len)
 {
         const struct core_limits *limits = &c->config.limits;
 
@@ -159,8 +163,11 @@ static const char *full_for_reply(
 {
         const struct core_limits *limits = &c->config.limits;
 
-        if (!has_room_for_reply(c, s, m->len))
+        if (!request_has_room_for_reply(c, s, m->len))
                 return "queue_bytes";
+        if (!list_is_empty(&s->queue) &&
+                account_refuses(c, s->who, s->account, QUOTA_QUEUE_BYTES, m->len))
+                return policy_quota_name(QUOTA_QUEUE_BYTES);
         if (m->n_fds && s->queue_fds && s->queue_fds + m->n_fds > 2 * limits->queue_fds)
                 return "queue_fds";
         if (m->placed && s->n_placed && s->placed_bytes + m->placed > 2 * limits->placed_bytes)
@@ -211,41 +218,4 @@ void requests_drop(struct core *c, struct session *s)
                 h->n_copies = 0;
                 request_drop_holder(c, h);
         }
-}
-
-static struct msg *status_message(struct core *c)
-{
-        struct buf json cleanup_(buf_deinit) = BUF_INIT, frame cleanup_(buf_deinit) = BUF_INIT;
-
-        if (core_report(c, c->now_ns, &json) < 0)
-                return NULL;
-        struct message pub = {
-                .type = WIRE_PUB,
-                .pub = {.topic = slice_of(""), .payload = {json.data, json.len}},
-        };
-        if (message_encode(&frame, &pub) < 0)
-                return NULL;
-        struct msg *m = msg_new(frame.data, frame.len);
-        if (m)
-                m->n_frames = 1;
-        return m;
-}
-
-void request_answer_status(struct core *c, struct session *s, uint64_t id)
-{
-        /* First of all, for a report is work: who does not read cannot make us do it. */
-        if (!has_room_for_reply(c, s, WIRE_FRAME_BYTES)) {
-                answer_err_in_order(
-                        c, s, id, WIRE_CODE_LIMIT, "queue_bytes", "replies are not read");
-                return;
-        }
-        struct msg *m = status_message(c);
-        if (m) {
-                m->peer = c->config.self;
-                m->flags = WIRE_DELIVERY_REPLY;
-                m->request = id;
-        }
-        if (!m || queue_push(c, s, m, NULL) < 0)
-                answer_err_in_order(c, s, id, WIRE_CODE_NO_MEMORY, "", "no memory for the report");
-        msg_unref(m);
 }

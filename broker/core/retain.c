@@ -29,12 +29,29 @@ static struct retained *find(const struct core *c, const void *topic, size_t len
         return NULL;
 }
 
+static void take(struct retained *r, struct msg *m, const struct keeper *by)
+{
+        r->msg = msg_ref(m);
+        r->owner = identity_ref(by->who);
+        r->payer = account_ref(by->account);
+        account_charge(r->payer, QUOTA_RETAINED, 1);
+        account_charge(r->payer, QUOTA_RETAINED_BYTES, weight(m));
+}
+
+static void give_back(struct retained *r)
+{
+        account_release(r->payer, QUOTA_RETAINED, 1);
+        account_release(r->payer, QUOTA_RETAINED_BYTES, weight(r->msg));
+        account_unref(r->payer);
+        identity_unref(r->owner);
+        msg_unref(r->msg);
+}
+
 static void forget(struct core *c, struct retained *r)
 {
-        c->retained_bytes -= weight(r->msg);
         map_remove(&c->retained, &r->by_topic);
         list_remove(&r->in_order);
-        msg_unref(r->msg);
+        give_back(r);
         free(r);
 }
 
@@ -43,25 +60,35 @@ static bool is_empty(const struct msg_pub *pub)
         return pub->payload.data && !pub->payload.len && !pub->n_fds;
 }
 
-struct refusal retain_judge(const struct core *c, const struct run *run)
+struct refusal retain_judge(const struct core *c, const struct keeper *by, const struct run *run)
 {
         const struct core_limits *limits = &c->config.limits;
         const struct msg_pub *pub = &run->first;
         const struct retained *r = find(c, pub->topic.data, pub->topic.len);
-        uint64_t bytes = c->retained_bytes - (r ? weight(r->msg) : 0);
+        uint64_t own = run->len + pub->size;
+        uint64_t before = r ? weight(r->msg) : 0;
+        bool was_own = r && r->payer->parent == by->account->parent;
+        const char *limit;
 
         if (is_empty(pub))
                 return (struct refusal){.code = WIRE_CODE_NONE};
         if (!r && c->retained.n >= limits->retained)
                 return (struct refusal){
                         WIRE_CODE_LIMIT, "retained", "too many topics have a retained value"};
-        if (bytes + run->len + pub->size > limits->retained_bytes)
+        if (c->bus.used[QUOTA_RETAINED_BYTES] - before + own > limits->retained_bytes)
                 return (struct refusal){
                         WIRE_CODE_LIMIT, "retained_bytes", "too much is retained already"};
+        /* What takes the place of an older value of the same uid needs room for the difference. */
+        uint64_t more = !was_own ? own : own > before ? own - before : 0;
+        limit = account_refuses(c, by->who, by->account, QUOTA_RETAINED, !was_own);
+        if (!limit && more)
+                limit = account_refuses(c, by->who, by->account, QUOTA_RETAINED_BYTES, more);
+        if (limit)
+                return (struct refusal){WIRE_CODE_LIMIT, limit, "your uid retains too much"};
         return (struct refusal){.code = WIRE_CODE_NONE};
 }
 
-static int add(struct core *c, struct msg *m)
+static int add(struct core *c, struct msg *m, const struct keeper *by)
 {
         const uint8_t *topic = m->data + m->topic_at;
         struct retained *r = calloc(1, sizeof(*r));
@@ -71,13 +98,12 @@ static int add(struct core *c, struct msg *m)
                 free(r);
                 return -ENOMEM;
         }
-        r->msg = msg_ref(m);
+        take(r, m, by);
         list_push_back(&c->retained_order, &r->in_order);
-        c->retained_bytes += weight(m);
         return 0;
 }
 
-int retain_keep(struct core *c, struct msg *m)
+int retain_keep(struct core *c, struct msg *m, const struct keeper *by)
 {
         struct retained *r = find(c, m->data + m->topic_at, m->topic_len);
         struct msg_pub pub;
@@ -90,10 +116,10 @@ int retain_keep(struct core *c, struct msg *m)
                 return 0;
         }
         if (!r)
-                return add(c, m);
-        c->retained_bytes += weight(m) - weight(r->msg);
-        msg_unref(r->msg);
-        r->msg = msg_ref(m);
+                return add(c, m, by);
+        struct retained before = *r;
+        take(r, m, by);
+        give_back(&before);
         return 0;
 }
 
@@ -141,6 +167,18 @@ void retain_send(struct core *c, struct session *s, struct sub *sub, struct slic
         subset_unref(set);
         if (result < 0)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
+}
+
+void retain_judge_again(struct core *c)
+{
+        list_for_each_safe (link, &c->retained_order) {
+                struct retained *r = list_entry(link, struct retained, in_order);
+                const struct msg *m = r->msg;
+                const uint8_t *topic = m->data + m->topic_at;
+                if (!r->owner->may_connect ||
+                        !identity_may(c, r->owner, POLICY_RETAIN, topic, m->topic_len))
+                        forget(c, r);
+        }
 }
 
 void retain_deinit(struct core *c)

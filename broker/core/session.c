@@ -28,6 +28,13 @@ void session_mark(struct core *c, struct session *s)
                 list_push_back(&c->dirty, &s->dirty);
 }
 
+static void forget(struct session *s)
+{
+        account_unref(s->account);
+        identity_unref(s->who);
+        free(s);
+}
+
 static int more_slots(struct core *c)
 {
         size_t n = c->n_slots ? c->n_slots * 2 : FIRST_SLOTS;
@@ -62,12 +69,25 @@ static int find_slot(struct core *c, uint32_t *ret_slot)
         return more_slots(c);
 }
 
-static struct session *session_new(struct core *c, const struct core_peer *peer)
+static struct session *session_new(
+        struct core *c, const struct core_peer *peer, const struct core_groups *groups)
 {
+        struct policy_subject who = {.uid = peer->uid, .gid = peer->gid};
         struct session *s = calloc(1, sizeof(*s));
 
         if (!s)
                 return NULL;
+        if (groups) {
+                who.groups = groups->gids;
+                who.n_groups = groups->n;
+        }
+        s->who = identity_get(c, &who);
+        s->account = s->who ? account_new(s->who) : NULL;
+        if (!s->account) {
+                identity_unref(s->who);
+                free(s);
+                return NULL;
+        }
         s->number = ++c->last_number;
         s->peer = *peer;
         s->next_seq = 1;
@@ -82,42 +102,73 @@ static struct session *session_new(struct core *c, const struct core_peer *peer)
         return s;
 }
 
-bool session_is_welcome(const struct core *c, const struct core_peer *peer)
+void session_refuse(struct core *c, struct session *s)
 {
-        return peer->uid == c->config.self.uid || peer->uid == 0;
+        char text[WIRE_TEXT_BYTES];
+
+        if (c->policy)
+                snprintf(text, sizeof(text), "the policy does not let uid %u use this bus",
+                        s->peer.uid);
+        else
+                snprintf(text, sizeof(text),
+                        "uid %u may not use this bus: it serves uid %u and root", s->peer.uid,
+                        c->config.self.uid);
+        refusal_note(c, s->who, &s->peer, "");
+        session_end(c, s, WIRE_CODE_REFUSED, text);
+}
+
+/* Which limit there is one session too many for; NULL: none. It is counted already. */
+static const char *full_for(struct core *c, const struct session *s)
+{
+        const struct core_limits *limits = &c->config.limits;
+        const char *limit;
+
+        if (!account_may_connect(c, s->who))
+                return policy_quota_name(QUOTA_CONNECTS);
+        if (c->n_sessions + c->n_ghosts > limits->sessions)
+                return "sessions";
+        if (c->n_unready > limits->unready)
+                return "unready";
+        limit = account_refuses(c, s->who, s->account, QUOTA_SESSIONS, 0);
+        return limit ? limit : account_refuses(c, s->who, s->account, QUOTA_UNREADY, 0);
 }
 
 static void judge(struct core *c, struct session *s)
 {
-        const struct core_limits *limits = &c->config.limits;
+        const char *limit = NULL;
         char text[WIRE_TEXT_BYTES];
 
-        if (!session_is_welcome(c, &s->peer)) {
+        if (!s->who->may_connect) {
                 c->count.refused_sessions++;
-                snprintf(text, sizeof(text),
-                        "uid %u may not use this bus: it serves uid %u and root", s->peer.uid,
-                        c->config.self.uid);
-                session_end(c, s, WIRE_CODE_REFUSED, text);
+                session_refuse(c, s);
         } else if (c->is_stopping) {
                 session_end(c, s, WIRE_CODE_SHUTDOWN, "the broker stops");
-        } else if (c->n_sessions + c->n_ghosts > limits->sessions) {
-                session_end(c, s, WIRE_CODE_LIMIT, "too many sessions (limit sessions)");
-        } else if (c->n_unready > limits->unready) {
-                session_end(c, s, WIRE_CODE_LIMIT, "too many without HELLO (limit unready)");
+        } else if ((limit = full_for(c, s))) {
+                snprintf(text, sizeof(text), "too many connections (limit %s)", limit);
+                refusal_note(c, s->who, &s->peer, limit);
+                session_end(c, s, WIRE_CODE_LIMIT, text);
         }
 }
 
-int core_open(
-        struct core *c, const struct core_peer *peer, uint64_t now_ns, struct session_id *ret_id)
+/* It has said HELLO, or ends without. */
+void session_is_ready(struct core *c, struct session *s)
 {
-        struct session *s = session_new(c, peer);
+        c->n_unready--;
+        account_release(s->account, QUOTA_UNREADY, 1);
+}
+
+int core_open(struct core *c, const struct core_peer *peer, const struct core_groups *groups,
+        uint64_t now_ns, struct session_id *ret_id)
+{
+        struct session *s = session_new(c, peer, groups);
         uint32_t slot;
 
         c->now_ns = now_ns;
         if (!s || find_slot(c, &slot) < 0 ||
                 heap_set(&c->timers, &s->timer.node, core_in_ms(c, c->config.limits.handshake_ms)) <
                         0) {
-                free(s);
+                if (s)
+                        forget(s);
                 return -ENOMEM;
         }
         if (!++c->generations[slot])
@@ -126,6 +177,8 @@ int core_open(
         c->slots[slot] = s;
         c->n_sessions++;
         c->n_unready++;
+        account_charge(s->account, QUOTA_SESSIONS, 1);
+        account_charge(s->account, QUOTA_UNREADY, 1);
         judge(c, s);
         *ret_id = s->id;
         publish_resume(c);
@@ -159,7 +212,7 @@ void session_end(struct core *c, struct session *s, enum wire_code code, const c
         if (s->state == SESSION_ENDING || s->state == SESSION_GHOST)
                 return;
         if (s->state == SESSION_HELLO)
-                c->n_unready--;
+                session_is_ready(c, s);
         s->state = SESSION_ENDING;
         s->end_code = code;
         bool was_full = s->socket_full;
@@ -226,7 +279,8 @@ void session_free(struct core *c, struct session *s)
         map_deinit(&s->requests);
         acks_deinit(&s->acks);
         buf_deinit(&s->control);
-        free(s);
+        account_release(s->account, QUOTA_SESSIONS, 1);
+        forget(s);
 }
 
 void core_close(struct core *c, struct session_id id, uint64_t now_ns)
@@ -237,7 +291,7 @@ void core_close(struct core *c, struct session_id id, uint64_t now_ns)
                 return;
         c->now_ns = now_ns;
         if (s->state == SESSION_HELLO)
-                c->n_unready--;
+                session_is_ready(c, s);
         s->state = SESSION_GHOST;
         s->confirms.n = 0;
         c->slots[id.slot] = NULL;

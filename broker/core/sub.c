@@ -1,6 +1,7 @@
 /* Design note. A subscription's beginning and end. One that takes turns with others, or has a
  * window, is known to the index through its pool; the others stand there themselves. */
-#include "broker/core/internal.h"
+#include "broker/core/pool.h"
+#include "proto/wire/topic.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,12 +26,27 @@ uint64_t sub_at_most(uint64_t wanted, uint64_t most)
         return wanted && wanted < most ? wanted : most;
 }
 
-/* Blocking holds up the publishers, which is a right. */
-static enum wire_overflow overflow_in_force(const struct session *s, enum wire_overflow wanted)
+bool sub_is_allowed(const struct core *c, const struct session *s, struct slice filter, bool group)
 {
-        bool may_block = s->rights & WIRE_RIGHT_BLOCK;
+        if (topic_is_reserved(filter.data, filter.len))
+                return identity_may(c, s->who, POLICY_SEE_SYS, NULL, 0);
+        return identity_may(
+                c, s->who, group ? POLICY_JOIN : POLICY_SUBSCRIBE, filter.data, filter.len);
+}
 
-        return wanted == WIRE_OVERFLOW_BLOCK && !may_block ? WIRE_OVERFLOW_DROP_OLDEST : wanted;
+bool sub_may_block(const struct core *c, const struct session *s, struct slice filter)
+{
+        return (s->rights & WIRE_RIGHT_BLOCK) &&
+               identity_may(c, s->who, POLICY_BLOCK, filter.data, filter.len);
+}
+
+/* Blocking holds up the publishers, which is a right. */
+static enum wire_overflow overflow_in_force(
+        const struct core *c, const struct session *s, const struct msg_sub *m)
+{
+        if (m->overflow != WIRE_OVERFLOW_BLOCK || m->group.data || sub_may_block(c, s, m->filter))
+                return m->overflow;
+        return WIRE_OVERFLOW_DROP_OLDEST;
 }
 
 static int give_lane(const struct core *c, struct sub *sub, const struct msg_sub *m)
@@ -63,7 +79,7 @@ int sub_new(struct core *c, struct session *s, const struct msg_sub *m, struct s
         sub->number = (uint32_t)m->sub;
         sub->max_fds = (uint32_t)m->max_fds;
         sub->observer = m->observer;
-        sub->overflow = overflow_in_force(s, m->overflow);
+        sub->overflow = overflow_in_force(c, s, m);
         int r = map_add(&s->subs, &sub->by_number, hash_u64(c->config.seed, m->sub));
         if (r == 0 && (r = place(c, sub, m)) < 0)
                 map_remove(&s->subs, &sub->by_number);
@@ -73,6 +89,7 @@ int sub_new(struct core *c, struct session *s, const struct msg_sub *m, struct s
                 return r;
         }
         c->n_subs++;
+        account_charge(s->account, QUOTA_SUBSCRIPTIONS, 1);
         *ret_sub = sub;
         return 0;
 }
@@ -81,6 +98,7 @@ void sub_free(struct core *c, struct sub *sub)
 {
         map_remove(&sub->session->subs, &sub->by_number);
         c->n_subs--;
+        account_release(sub->session->account, QUOTA_SUBSCRIPTIONS, 1);
         if (sub->member)
                 pool_leave(c, sub);
         else

@@ -22,47 +22,56 @@ static const struct refusal TOO_LARGE = {
         WIRE_CODE_LIMIT, "payload_bytes", "the payload is too large"};
 static const struct refusal TOO_MANY_FDS = {
         WIRE_CODE_LIMIT, "held_fds", "too many descriptors are open here"};
+static const struct refusal TOO_MANY_OF_UID = {
+        WIRE_CODE_LIMIT, "uid_fds", "too many descriptors of your uid are open here"};
 static const struct refusal SPOOL_FULL = {
         WIRE_CODE_LIMIT, "spool_bytes", "too much of unfinished payloads is collected here"};
+static const struct refusal SPOOL_OF_UID = {WIRE_CODE_LIMIT, "uid_spool_bytes",
+        "too much of unfinished payloads of your uid is collected here"};
 static const struct refusal CANCELLED = {WIRE_CODE_CANCELLED, "", "given up by its sender"};
 static const struct refusal NO_MEMORY = {WIRE_CODE_NO_MEMORY, "", "no memory for the payload"};
 
 /* Its descriptors and its file count among those that are held, as a message's do. */
-static struct fdset *take_fds(struct core *c, struct upload *u)
+static struct fdset *take_fds(struct session *s)
 {
-        c->count.held_fds -= fdset_n(u->fds);
+        struct upload *u = s->upload;
+
+        account_release(s->account, QUOTA_FDS, fdset_n(u->fds));
         return take_ptr(u->fds);
 }
 
-static int take_file(struct core *c, struct upload *u)
+static int take_file(struct session *s)
 {
+        struct upload *u = s->upload;
         int fd = u->file;
 
-        c->count.held_fds -= fd >= 0;
+        account_release(s->account, QUOTA_FDS, fd >= 0);
         u->file = -1;
         return fd;
 }
 
 /* All of it but topic and headers. */
-static void forget(struct core *c, struct upload *u)
+static void forget(struct core *c, struct session *s)
 {
-        int fd = take_file(c, u);
+        struct upload *u = s->upload;
+        int fd = take_file(s);
 
         if (fd >= 0)
                 c->config.store.drop(c->config.store.arg, fd);
-        c->count.spool_bytes -= u->kept;
+        account_release(s->account, QUOTA_SPOOL_BYTES, u->kept);
         u->kept = 0;
         buf_deinit(&u->small);
-        fdset_unref(take_fds(c, u));
+        fdset_unref(take_fds(s));
 }
 
 void upload_drop(struct core *c, struct session *s)
 {
-        struct upload *u = take_ptr(s->upload);
+        struct upload *u = s->upload;
 
         if (!u)
                 return;
-        forget(c, u);
+        forget(c, s);
+        s->upload = NULL;
         buf_deinit(&u->text);
         free(u);
 }
@@ -71,7 +80,7 @@ static void refuse(struct core *c, struct session *s, const struct refusal *why)
 {
         struct upload *u = s->upload;
 
-        forget(c, u);
+        forget(c, s);
         u->is_refused = true;
         publish_refuse(c, s, &u->header, u->cost, why);
         u->cost = 0;
@@ -96,14 +105,19 @@ static struct refusal judge(const struct core *c, const struct session *s, const
 {
         const struct msg_pub *pub = &u->pub;
         const char *text = "";
-        struct refusal why = judge_sender(s, &u->header, pub->n_fds);
+        struct refusal why = judge_sender(s, &u->header, &pub->topic, pub->n_fds);
 
+        if (!why.code)
+                why = judge_policy(c, s, &u->header, &pub->topic,
+                        &(struct burden){.n_fds = pub->n_fds, .are_odd = u->has_odd_fds});
         if (why.code)
                 return why;
         if (pub->size > c->config.limits.payload_bytes)
                 return TOO_LARGE;
-        if (c->count.held_fds > c->config.limits.held_fds) /* with its own */
+        if (c->bus.used[QUOTA_FDS] > c->config.limits.held_fds) /* with its own */
                 return TOO_MANY_FDS;
+        if (account_refuses(c, s->who, s->account, QUOTA_FDS, 0))
+                return TOO_MANY_OF_UID;
         if (pub->n_headers && headers_check(pub->headers, false, &text) != 0)
                 return (struct refusal){WIRE_CODE_BAD_HEADERS, "", text};
         return judge_topic(u);
@@ -124,22 +138,22 @@ static int keep(struct upload *u, const struct msg_pub *pub)
         return 0;
 }
 
-int upload_begin(struct core *c, struct session *s, const struct header_state *header,
-        const struct msg_pub *pub, uint64_t cost, struct fdset *fds)
+int upload_begin(struct core *c, struct session *s, const struct begun *b)
 {
         struct upload *u = calloc(1, sizeof(*u));
 
-        if (!u || keep(u, pub) < 0) {
-                fdset_unref(fds);
+        if (!u || keep(u, b->pub) < 0) {
+                fdset_unref(b->fds);
                 if (u)
                         buf_deinit(&u->text);
                 free(u);
                 return -ENOMEM;
         }
-        u->header = *header;
-        u->fds = fds;
-        c->count.held_fds += fdset_n(fds);
-        u->cost = cost;
+        u->header = *b->header;
+        u->fds = b->fds;
+        u->has_odd_fds = b->has_odd_fds;
+        account_charge(s->account, QUOTA_FDS, fdset_n(u->fds));
+        u->cost = b->cost;
         u->file = -1;
         s->upload = u;
         struct refusal why = judge(c, s, u);
@@ -150,13 +164,14 @@ int upload_begin(struct core *c, struct session *s, const struct header_state *h
 
 /* ------------------------------------------------------------------ chunks */
 
-static int append_to_file(struct core *c, struct upload *u, const void *data, size_t len)
+static int append_to_file(struct core *c, struct session *s, const void *data, size_t len)
 {
+        struct upload *u = s->upload;
         const struct core_store *store = &c->config.store;
         bool was_there = u->file >= 0;
         int r = len ? store->append(store->arg, &u->file, data, len) : 0;
 
-        c->count.held_fds += !was_there && u->file >= 0;
+        account_charge(s->account, QUOTA_FDS, !was_there && u->file >= 0);
         return r;
 }
 
@@ -166,15 +181,17 @@ static bool is_small(const struct upload *u, size_t more)
                u->text.len + u->small.len + more + PUB_MORE_BYTES <= WIRE_FRAME_BYTES;
 }
 
-static int append(struct core *c, struct upload *u, struct slice data)
+static int append(struct core *c, struct session *s, struct slice data)
 {
+        struct upload *u = s->upload;
+
         if (is_small(u, data.len))
                 return buf_push(&u->small, data.data, data.len);
-        int r = append_to_file(c, u, u->small.data, u->small.len);
+        int r = append_to_file(c, s, u->small.data, u->small.len);
         if (r < 0)
                 return r;
         buf_deinit(&u->small);
-        return append_to_file(c, u, data.data, data.len);
+        return append_to_file(c, s, data.data, data.len);
 }
 
 static void collect(struct core *c, struct session *s, struct slice data)
@@ -187,15 +204,19 @@ static void collect(struct core *c, struct session *s, struct slice data)
                 return;
         if (u->got > limits->payload_bytes) {
                 refuse(c, s, &TOO_LARGE);
-        } else if (c->count.spool_bytes + data.len > limits->spool_bytes) {
+        } else if (c->bus.used[QUOTA_SPOOL_BYTES] + data.len > limits->spool_bytes) {
                 refuse(c, s, &SPOOL_FULL);
-        } else if (needs_file && c->count.held_fds >= limits->held_fds) {
+        } else if (account_refuses(c, s->who, s->account, QUOTA_SPOOL_BYTES, data.len)) {
+                refuse(c, s, &SPOOL_OF_UID);
+        } else if (needs_file && c->bus.used[QUOTA_FDS] >= limits->held_fds) {
                 refuse(c, s, &TOO_MANY_FDS);
-        } else if (append(c, u, data) < 0) {
+        } else if (needs_file && account_refuses(c, s->who, s->account, QUOTA_FDS, 1)) {
+                refuse(c, s, &TOO_MANY_OF_UID);
+        } else if (append(c, s, data) < 0) {
                 refuse(c, s, &NO_MEMORY);
         } else {
                 u->kept += data.len;
-                c->count.spool_bytes += data.len;
+                account_charge(s->account, QUOTA_SPOOL_BYTES, data.len);
         }
 }
 
@@ -214,8 +235,9 @@ const char *upload_chunk(struct core *c, struct session *s, struct slice data, u
 /* --------------------------------------------------------------------- end */
 
 /* The descriptors of BEGIN, and the payload's behind them. */
-static int join_fds(struct core *c, struct upload *u)
+static int join_fds(struct core *c, struct session *s)
 {
+        struct upload *u = s->upload;
         int fds[WIRE_FDS + 1];
         size_t n = fdset_n(u->fds);
         const struct core_store *store = &c->config.store;
@@ -225,16 +247,17 @@ static int join_fds(struct core *c, struct upload *u)
                 return r;
         for (size_t i = 0; i < n; i++)
                 fds[i] = fdset_steal(u->fds, i);
-        fdset_unref(take_fds(c, u));
-        fds[n] = take_file(c, u);
+        fdset_unref(take_fds(s));
+        fds[n] = take_file(s);
         r = fdset_new_take(fds, n + 1, c->config.yard, &u->fds);
-        c->count.held_fds += fdset_n(u->fds);
+        account_charge(s->account, QUOTA_FDS, fdset_n(u->fds));
         return r;
 }
 
 /* Makes the PUB that could have come instead. */
-static int make_pub(struct core *c, struct upload *u, struct buf *out)
+static int make_pub(struct core *c, struct session *s, struct buf *out)
 {
+        struct upload *u = s->upload;
         struct message m = {.type = WIRE_PUB, .pub = u->pub};
 
         m.pub.size = 0;
@@ -245,7 +268,7 @@ static int make_pub(struct core *c, struct upload *u, struct buf *out)
         } else {
                 m.pub.size = u->kept;
                 m.pub.n_fds++;
-                int r = join_fds(c, u);
+                int r = join_fds(c, s);
                 if (r < 0)
                         return r;
         }
@@ -258,7 +281,7 @@ static int publish(struct core *c, struct session *s)
         struct upload *u = s->upload;
         struct run run = {.header = u->header, .n_frames = 1, .is_collected = true};
         struct frame f;
-        int r = make_pub(c, u, &frame);
+        int r = make_pub(c, s, &frame);
 
         if (r < 0)
                 return r;
@@ -271,7 +294,7 @@ static int publish(struct core *c, struct session *s)
         run.data = frame.data;
         run.len = frame.len;
         run.cost = u->cost;
-        run.fds = take_fds(c, u);
+        run.fds = take_fds(s);
         publish_run(c, s, &run);
         return 0;
 }

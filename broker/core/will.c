@@ -44,6 +44,16 @@ void will_keep(struct core *c, struct flight *f)
         publish_credit(c, s, pub->cost);
 }
 
+bool will_is_allowed(const struct core *c, const struct session *s)
+{
+        const struct msg *m = s->will.msg;
+        const uint8_t *topic = m->data + m->topic_at;
+        bool is_kept = s->will.flags & WIRE_INGRESS_RETAIN;
+
+        return identity_may(c, s->who, POLICY_WILL, topic, m->topic_len) &&
+               (!is_kept || identity_may(c, s->who, POLICY_RETAIN, topic, m->topic_len));
+}
+
 void will_hasten(struct session *s)
 {
         list_for_each (link, &s->parked) {

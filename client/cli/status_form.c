@@ -125,12 +125,34 @@ static int put_clients(struct buf *out, const json_t *report)
         return r;
 }
 
+/* What was refused, in the order of the limits. */
+static int put_refusals(struct buf *out, const json_t *report)
+{
+        const json_t *refusals = json_object_get(report, "refusals"), *refusal;
+        size_t i;
+        int r = json_array_size(refusals) ? buf_printf(out, "\n%-20s %10s   %s\n", "refused by",
+                                                    "times", "most often to")
+                                          : 0;
+
+        json_array_foreach(refusals, i, refusal)
+        {
+                const json_t *worst = json_object_get(refusal, "worst");
+                if (r == 0)
+                        r = buf_printf(out, "%-20s %10lld   uid %lld, pid %lld (%lld)\n",
+                                text(refusal, "limit"), number(refusal, "count"),
+                                number(worst, "uid"), number(worst, "pid"), number(worst, "count"));
+        }
+        return r;
+}
+
 int status_form_table(struct buf *out, const json_t *report, const char *address)
 {
         int r = put_broker(out, json_object_get(report, "broker"), address);
 
         if (r == 0)
                 r = put_counts(out, report);
+        if (r == 0)
+                r = put_refusals(out, report);
         return r < 0 ? r : put_clients(out, report);
 }
 
@@ -181,6 +203,25 @@ static int put_build(struct buf *out, const json_t *broker)
                      : buf_printf(out, "baton_uptime_seconds %lld.%03lld\n", ms / 1000, ms % 1000);
 }
 
+static int put_refusal_counts(struct buf *out, const json_t *report)
+{
+        const json_t *refusals = json_object_get(report, "refusals"), *refusal;
+        int r = put_head(
+                out, "baton_refusals_total", "counter", "What was refused, by its reason.");
+        size_t i;
+
+        json_array_foreach(refusals, i, refusal)
+        {
+                if (r == 0)
+                        r = buf_printf(out, "baton_refusals_total{limit=\"");
+                if (r == 0)
+                        r = put_label(out, text(refusal, "limit"));
+                if (r == 0)
+                        r = buf_printf(out, "\"} %lld\n", number(refusal, "count"));
+        }
+        return r;
+}
+
 int status_form_prometheus(struct buf *out, const json_t *report)
 {
         int r = put_build(out, json_object_get(report, "broker"));
@@ -193,5 +234,5 @@ int status_form_prometheus(struct buf *out, const json_t *report)
                 if (r == 0)
                         r = buf_printf(out, "%s %lld\n", c->metric, number(report, c->key));
         }
-        return r;
+        return r < 0 ? r : put_refusal_counts(out, report);
 }

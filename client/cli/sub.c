@@ -120,8 +120,15 @@ static void on_gap(baton *b, const struct baton_gap *gap, void *arg)
         (void)b;
         if (ignores(s))
                 return;
-        cli_say(&s->cli, "%s: %" PRIu64 " messages lost (%s)", gap->filter, gap->count,
-                gap->reason);
+        if (!strcmp(gap->reason, "revoked")) {
+                cli_say(&s->cli, "%s: the broker's policy has changed: no right to subscribe",
+                        gap->filter);
+                s->is_refused |= ++s->n_revoked == s->keeper.n_filters;
+                s->keeper.is_over |= s->is_refused;
+        } else {
+                cli_say(&s->cli, "%s: %" PRIu64 " messages lost (%s)", gap->filter, gap->count,
+                        gap->reason);
+        }
         if (s->json)
                 s->error = sub_print_json_gap(&s->output, gap);
 }
@@ -130,7 +137,8 @@ static void on_lost(struct keeper *k)
 {
         struct sub *s = container_of(k, struct sub, keeper);
 
-        s->last_seq = 0; /* the next session counts anew */
+        s->last_seq = 0; /* the next session counts anew, and subscribes to all */
+        s->n_revoked = 0;
 }
 
 static void on_returned(struct keeper *k, bool is_another_instance, int64_t missed)
@@ -237,7 +245,8 @@ static int run(struct sub *s)
         }
         keeper_end(&s->keeper);
         int flushed = s->empties ? flush(s) : 0;
-        return status ? status : flushed;
+        status = status ? status : flushed;
+        return status == 0 && s->is_refused ? CLI_REFUSED : status;
 }
 
 int sub_main(int argc, char **argv)

@@ -17,6 +17,8 @@ struct sub {
         int wait_ms;                /* -1: for ever */
         uint64_t last_seq;          /* delivered last in this session */
         int error;                  /* -errno, or an outcome of output_flush */
+        size_t n_revoked;           /* filters that the broker has ended */
+        bool is_refused;            /* all of them */
         bool empties;               /* it ends, but prints what is under way to it alone */
         struct buf receipts;        /* uint64_t: printed, and not acknowledged yet */
         int signal_fd;

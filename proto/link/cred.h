@@ -19,4 +19,16 @@ struct cred {
  * Returns 0 (judge pid 0 yourself) · -errno. */
 BT_MUST int cred_of_peer(int fd, struct cred *ret);
 
+/* Supplementary groups; as many as a process can have fit (NGROUPS_MAX of Linux is 65,536). */
+struct cred_groups {
+        gid_t *gids; /* [n], owned; NULL: none */
+        size_t n;
+};
+
+/* cred_groups_of_peer asks for those of who connected (SO_PEERGROUPS, Linux 4.13), as they were
+ * then. Where the system does not say there are none: rules about groups see the primary one alone.
+ * Returns 0 · -ENOMEM. */
+BT_MUST int cred_groups_of_peer(int fd, struct cred_groups *ret);
+void cred_groups_deinit(struct cred_groups *groups);
+
 #endif

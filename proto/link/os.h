@@ -71,6 +71,11 @@ BT_MUST int os_connect_to(int fd, const struct os_found *found, const char *path
 /* os_peer_cred: see cred_of_peer. */
 BT_MUST int os_peer_cred(int fd, struct cred *ret);
 
+/* os_peer_groups fills in the supplementary groups of who connected to `fd`, at most `most` of
+ * them. Returns 0 and how many · -ERANGE and how many there are · -errno (-EOPNOTSUPP: the system
+ * does not say). */
+BT_MUST int os_peer_groups(int fd, gid_t *ret_gids, size_t most, size_t *ret_n);
+
 /* os_pass_cred has the packets that come carry their sender's credentials.
  * Returns 0 · -errno (-EOPNOTSUPP: the system cannot). */
 BT_MUST int os_pass_cred(int fd, bool on);

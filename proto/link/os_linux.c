@@ -120,6 +120,16 @@ int os_peer_cred(int fd, struct cred *ret)
         return 0;
 }
 
+int os_peer_groups(int fd, gid_t *ret_gids, size_t most, size_t *ret_n)
+{
+        socklen_t len = (socklen_t)(most * sizeof(gid_t));
+        int r = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, ret_gids, &len) < 0 ? -errno : 0;
+
+        if (r == 0 || r == -ERANGE)
+                *ret_n = len / sizeof(gid_t);
+        return r;
+}
+
 static int set_int(int fd, int option, int value)
 {
         return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) < 0 ? -errno : 0;

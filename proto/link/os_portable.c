@@ -184,6 +184,12 @@ int os_peer_cred(int fd, struct cred *ret)
         return 0;
 }
 
+int os_peer_groups(int fd, gid_t *ret_gids, size_t most, size_t *ret_n)
+{
+        (void)fd, (void)ret_gids, (void)most, (void)ret_n;
+        return -EOPNOTSUPP;
+}
+
 int os_pass_cred(int fd, bool on)
 {
         (void)fd;

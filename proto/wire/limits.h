@@ -112,6 +112,27 @@ enum {
          * would be 65,536. A publication whose match needs more is refused (LIMIT). */
         LIMIT_MATCH_NODES = 65536,
 
+        /* What a uid other than the broker's own and root may have, all its sessions together, if
+         * the policy does not say otherwise. A session may have no more than a fair share of it.
+         * "uid_sessions", "uid_unready": 64 as dbus-broker's; of them without HELLO. */
+        LIMIT_UID_SESSIONS = 64,
+        LIMIT_UID_UNREADY = 16,
+        /* "uid_connects": connections a second, a second's worth at once. */
+        LIMIT_UID_CONNECTS = 64,
+        LIMIT_UID_SUBSCRIPTIONS = 4096,
+        LIMIT_UID_REQUESTS = 4096,
+        LIMIT_UID_GROUPS = 64,
+        /* "uid_queue_bytes": in backlogs of its sessions, in groups that it made, and parked. */
+        LIMIT_UID_QUEUE_BYTES = 32 << 20,
+        LIMIT_UID_RETAINED = 1024,
+        LIMIT_UID_RETAINED_BYTES = 1 << 20,
+        /* "uid_fds": of messages it sent, open here; "uid_flight_fds": under way to it. */
+        LIMIT_UID_FDS = 256,
+        LIMIT_UID_FLIGHT_FDS = 256,
+        LIMIT_UID_SPOOL_BYTES = 64 << 20,
+        /* "all_queue_bytes": of it uids other than the broker's own and root have fair shares. */
+        LIMIT_ALL_QUEUE_BYTES = 1 << 30,
+
         /* Packets the broker reads from one session before it looks at the next. */
         LIMIT_READS_PER_TURN = 16,
         /* Connections accepted from one listener before it serves the rest. */

@@ -81,6 +81,7 @@ enum wire_gap_reason {
         WIRE_GAP_TOO_LARGE = 3,
         WIRE_GAP_NO_MEMORY = 4,
         WIRE_GAP_UNREADABLE = 5,
+        WIRE_GAP_REVOKED = 6, /* the subscription has ended: the policy has changed */
 };
 
 enum wire_code {

@@ -143,7 +143,7 @@ static void open_client(struct play *p, struct client *c, bool hello)
                 .type = WIRE_HELLO, .hello = {.version = 1, .name = {(const uint8_t *)"fuzz", 4}}};
 
         *c = (struct client){.is_open = true, .room = 1 << 20};
-        must(core_open(p->core, &peer, p->now_ns, &c->id) == 0);
+        must(core_open(p->core, &peer, NULL, p->now_ns, &c->id) == 0);
         play_check(p);
         flush(p);
         if (!c->is_open || !hello)

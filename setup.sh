@@ -8,8 +8,8 @@ set -eu
 
 # What `bazel build` and `bazel test //...` need.
 build="bazel-bootstrap bazel-rules-java bazel-rules-proto gcc g++ libc6-dev pkg-config
-       libuv1-dev libmsgpack-dev libjansson-dev libinih-dev libcmocka-dev python3 procps iproute2 util-linux valgrind
-       libglib2.0-dev mandoc"
+       libuv1-dev libmsgpack-dev libjansson-dev libinih-dev libseccomp-dev libcmocka-dev python3 procps
+       iproute2 util-linux valgrind libglib2.0-dev mandoc systemd"
 # What the other lanes of .ci/run need: the portable build, layering and fuzzing, format and lint.
 lanes="libbsd-dev clang libclang-rt-14-dev clang-format universal-ctags shellcheck git"
 # The fastest peer of the comparison.

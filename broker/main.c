@@ -5,10 +5,13 @@
 int main(int argc, char **argv)
 {
         struct options options;
+        int status;
 
         switch (options_parse(argc, argv, &options)) {
         case 0:
-                return server_run(&options);
+                status = server_run(&options);
+                options_deinit(&options);
+                return status;
         case OPTIONS_E_DONE:
                 return 0;
         case OPTIONS_E_POLICY:

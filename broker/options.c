@@ -4,6 +4,7 @@
 
 #include "broker/log.h"
 #include "broker/policy_file.h"
+#include "broker/policy_source.h"
 #include "broker/version.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ enum { LIMITS_PER_LINE = 3 };
 static void print_help(void)
 {
         printf("usage: broker [--listen ADDRESS]... [--limit NAME=VALUE]...\n"
-               "              [--client-fd N]... [--policy FILE]\n"
+               "              [--client-fd N]... [--policy FILE] [--no-confine]\n"
                "       broker --check-policy FILE\n"
                "\n"
                "Routes messages between the services of this host.\n"
@@ -38,6 +39,8 @@ static void print_help(void)
                "  -p, --policy FILE       who else may use the bus, and what for; read again on\n"
                "                          SIGHUP. Without it: this uid and root alone\n"
                "      --check-policy FILE say what it allows, or what is wrong with it, and end\n"
+               "      --no-confine        keep what a broker does not need: for valgrind, and\n"
+               "                          whatever else makes system calls of its own\n"
                "  -L, --limit NAME=VALUE  change a limit (bytes, milliseconds or pieces):\n"
                "                         ");
         for (size_t i = 0; core_limits_name(i); i++)
@@ -119,6 +122,24 @@ static int add_client_fd(struct options *o, const char *text)
         return 0;
 }
 
+static int set_policy(struct options *o, const char *path)
+{
+        free(o->policy);
+        o->policy = policy_source_path(path);
+        if (!o->policy)
+                log_line("--policy %s: %s", path, strerror(ENOMEM));
+        return o->policy ? 0 : OPTIONS_E_POLICY;
+}
+
+static int explain_policy(const char *path)
+{
+        char *full = policy_source_path(path);
+        int r = full ? policy_file_explain(full) : 1;
+
+        free(full);
+        return r ? OPTIONS_E_POLICY : OPTIONS_E_DONE;
+}
+
 static int use_defaults(struct options *o)
 {
         struct address_why why;
@@ -142,10 +163,12 @@ static int take_option(struct options *o, int option)
         case 'C':
                 return add_client_fd(o, optarg);
         case 'p':
-                o->policy = optarg;
-                return 0;
+                return set_policy(o, optarg);
         case 'c':
-                return policy_file_explain(optarg) ? OPTIONS_E_POLICY : OPTIONS_E_DONE;
+                return explain_policy(optarg);
+        case 'N':
+                o->is_unconfined = true;
+                return 0;
         case 'h':
                 print_help();
                 return OPTIONS_E_DONE;
@@ -157,6 +180,12 @@ static int take_option(struct options *o, int option)
         }
 }
 
+void options_deinit(struct options *options)
+{
+        free(options->policy);
+        *options = (struct options){0};
+}
+
 int options_parse(int argc, char **argv, struct options *ret_options)
 {
         static const struct option known[] = {
@@ -165,6 +194,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
                 {"client-fd", required_argument, NULL, 'C'},
                 {"policy", required_argument, NULL, 'p'},
                 {"check-policy", required_argument, NULL, 'c'},
+                {"no-confine", no_argument, NULL, 'N'},
                 {"help", no_argument, NULL, 'h'},
                 {"version", no_argument, NULL, 'V'},
                 {0},
@@ -183,5 +213,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
                 r = use_defaults(&o);
         if (r == 0)
                 *ret_options = o;
+        else
+                options_deinit(&o);
         return r;
 }

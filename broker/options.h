@@ -12,8 +12,9 @@ struct options {
         bool is_default; /* no --listen: one of the addresses is enough */
         int client_fds[LIMIT_ADDRESSES];
         size_t n_client_fds;
+        bool is_unconfined;
         struct core_limits limits;
-        const char *policy; /* NULL: none */
+        char *policy; /* owned; NULL: none */
 };
 
 enum options_outcome {
@@ -22,7 +23,8 @@ enum options_outcome {
         OPTIONS_E_POLICY = 3, /* likewise: exit 1 */
 };
 
-/* options_parse reads argv. Returns 0 · OPTIONS_E_DONE · OPTIONS_E_USAGE. */
+/* options_parse reads argv. Returns 0 · OPTIONS_E_DONE · OPTIONS_E_USAGE · OPTIONS_E_POLICY. */
 BT_MUST int options_parse(int argc, char **argv, struct options *ret_options);
+void options_deinit(struct options *options);
 
 #endif

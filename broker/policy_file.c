@@ -340,10 +340,8 @@ static void take_in(struct parser *p)
 
 int policy_file_read(const char *path, struct policy **ret_policy)
 {
-        char *full = policy_source_path(path);
-        struct parser p = {.path = full};
+        struct parser p = {.path = path, .policy = policy_new(path)};
 
-        p.policy = full ? policy_new(full) : NULL;
         if (p.policy)
                 take_in(&p);
         else
@@ -354,7 +352,6 @@ int policy_file_read(const char *path, struct policy **ret_policy)
                 policy_free(p.policy);
         else
                 *ret_policy = p.policy;
-        free(full);
         return p.error;
 }
 

@@ -4,9 +4,8 @@
 
 #include "broker/core/policy.h"
 
-/* policy_file_read reads all of it, or nothing. A relative path counts from
- * $BUILD_WORKING_DIRECTORY where that is set. Looks up names of users and groups, which may take as
- * long as the system's name service takes.
+/* policy_file_read reads all of it, or nothing. Looks up names of users and groups, which may take
+ * as long as the system's name service takes.
  *
  * Returns 0 · 1 (it is bad; one line with file and line has been logged) · -ENOMEM. */
 BT_MUST int policy_file_read(const char *path, struct policy **ret_policy);

@@ -6,6 +6,7 @@
  * then every session is told, and gets what is queued for it, for drain_ms at most. */
 #include "broker/server.h"
 
+#include "broker/confine.h"
 #include "broker/internal.h"
 #include "broker/log.h"
 #include "broker/store.h"
@@ -161,8 +162,6 @@ static int start(struct server *s, const struct options *options)
                 r = init_handles(s);
         if (r == 0)
                 r = make_core(s, &limits);
-        if (r == 0)
-                r = reaper_new(&s->reaper);
         s->drain_ms = limits.drain_ms;
         s->packet = malloc(WIRE_PACKET_BYTES);
         if (r == 0 && !s->packet)
@@ -198,6 +197,19 @@ static void finish(struct server *s)
         free(s->packet);
 }
 
+static void confine(const struct server *s)
+{
+        const struct address *served[LIMIT_ADDRESSES];
+        struct confinement needs = {.policy = s->policy_path, .served = served};
+
+        for (size_t i = 0; i < s->n_fronts; i++) {
+                const struct address *a = listener_address(s->fronts[i].listener);
+                if (!a->is_abstract)
+                        served[needs.n_served++] = a;
+        }
+        (void)confine_process(&needs); /* has said what it could not do */
+}
+
 /* Returns the exit status. */
 static int serve(struct server *s, const struct options *options)
 {
@@ -219,6 +231,15 @@ static int serve(struct server *s, const struct options *options)
                         log_line("cannot serve: %s", strerror(-r));
                 return 1;
         }
+        if (options->is_unconfined)
+                log_line("not confined: --no-confine");
+        else
+                confine(s);
+        r = reaper_new(&s->reaper); /* its threads are as confined as the one that starts them */
+        if (r < 0) {
+                log_line("cannot serve: %s", strerror(-r));
+                return 1;
+        }
         log_ready();
         uv_run(&s->loop, UV_RUN_DEFAULT);
         return 0;
@@ -229,6 +250,7 @@ int server_run(const struct options *options)
         struct server s = {0};
         int r = prepare_streams();
 
+        confine_prepare();
         if (r == 0)
                 r = uv_loop_init(&s.loop);
         if (r < 0) {

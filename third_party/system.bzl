@@ -79,6 +79,7 @@ def baton_external():
     pkg_config_library(name = "msgpack", module = "msgpack", version = "4.0", debian = "libmsgpack-dev")
     pkg_config_library(name = "jansson", module = "jansson", version = "2.13", debian = "libjansson-dev")
     pkg_config_library(name = "inih", module = "inih", version = "53", debian = "libinih-dev")
+    pkg_config_library(name = "libseccomp", module = "libseccomp", version = "2.5", debian = "libseccomp-dev")
     pkg_config_library(name = "cmocka", module = "cmocka", version = "1.1", debian = "libcmocka-dev")
 
     # For one example in docs/examples alone.

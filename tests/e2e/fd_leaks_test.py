@@ -7,6 +7,7 @@ whatever process or queue of the kernel it was; beside that, the broker's own ar
 import contextlib
 import fcntl
 import os
+import re
 import resource
 import signal
 import socket
@@ -370,6 +371,17 @@ class Hung(FdTest):
         begin = time.monotonic()
         self.exchange(2000)
         self.assertLess(time.monotonic() - begin, 10)   # a tenth of it is usual
+
+    def test_the_thread_that_takes_its_place_is_confined_like_the_others(self):
+        self.exchange(100)
+        tasks = f"/proc/{self.broker.pid}/task"
+        states = set()
+        for number in os.listdir(tasks):
+            with open(f"{tasks}/{number}/status", encoding="ascii") as file:
+                states.add(re.search(r"^Seccomp:\s*(\d)$", file.read(), re.M)[1])
+        self.assertGreater(len(os.listdir(tasks)), 3)
+        if "not confined" not in self.broker.said():
+            self.assertEqual(states, {"2"})
 
     def test_it_does_not_keep_the_broker_from_ending(self):
         self.broker.stop()

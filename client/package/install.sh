@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the library with its headers and manual, the broker and the tools:
+# Installs the library with its headers and manual, the broker with its unit, and the tools:
 #
 #   bazel run --config=release //client/package:install -- PREFIX [--destdir DIR]
 #
@@ -89,6 +89,10 @@ $(sed "s|@prefix@|$prefix|" "$pc")
 END
 put 0755 bin/baton-broker <"$root/broker/broker"
 put 0755 bin/baton <"$root/client/cli/baton"
+put 0644 lib/systemd/system/baton.service <<END
+$(sed "s|@prefix@|$prefix|" "$root/broker/package/baton.service.in")
+END
+put 0644 lib/sysusers.d/baton.conf <"$root/broker/package/baton.sysusers"
 for page in "$root"/docs/man/*.[1-8]; do
     [ -f "$page" ] || continue
     put 0644 "share/man/man${page##*.}/${page##*/}" <"$page"

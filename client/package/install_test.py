@@ -54,7 +54,8 @@ class Files(TestCase):
             "bin/baton": 0o755, "bin/baton-broker": 0o755, "include/baton.h": 0o644,
             "include/baton_connection.h": 0o644, "include/baton_message.h": 0o644,
             f"lib/libbaton.so.{version}": 0o755, "lib/libbaton.a": 0o644,
-            "lib/pkgconfig/baton.pc": 0o644})
+            "lib/pkgconfig/baton.pc": 0o644, "lib/systemd/system/baton.service": 0o644,
+            "lib/sysusers.d/baton.conf": 0o644})
         links = {str(path.relative_to(prefix)): os.readlink(path)
                  for path in prefix.rglob("*") if path.is_symlink()}
         self.assertEqual(links, {f"lib/{soname}": f"libbaton.so.{version}",
@@ -72,6 +73,13 @@ class Files(TestCase):
         self.assertTrue(text.startswith("prefix=/usr/local\n"), text)
         self.assertNotIn("@", text)
         self.assertNotIn(str(self.root), text)
+
+    def test_the_unit_starts_the_broker_of_the_prefix(self):
+        text = (self.installed() / "lib/systemd/system/baton.service").read_text()
+        program = re.search(r"^ExecStart=(\S+) ", text, re.M)[1]
+        self.assertEqual(program, f"{self.root}/prefix/bin/baton-broker")
+        self.assertTrue(os.access(program, os.X_OK))
+        self.assertNotIn("@prefix@", text)
 
     def test_a_prefix_may_be_named_from_where_one_is(self):
         run((HERE / "install").absolute(), "here", env={**os.environ, "RUNFILES_DIR": str(

@@ -27,10 +27,10 @@ static int adopt(struct server *s, int fd)
         r = link_ask_cred(conn->link, true);
         if (r == 0)
                 r = link_allow_fds(conn->link, false);
+        if (r == 0)
+                r = conn_start(conn);
         if (r < 0)
                 conn_close(conn);
-        else
-                conn_start(conn);
         return r;
 }
 

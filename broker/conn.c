@@ -15,6 +15,7 @@
 #include "broker/conn.h"
 
 #include "broker/log.h"
+#include "broker/watch.h"
 #include "proto/base/memfile.h"
 
 #include <errno.h>
@@ -49,12 +50,39 @@ void conn_close(struct conn *conn)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void watch(struct conn *conn, int events)
+static int wanted(bool is_waiting)
+{
+        return is_waiting ? UV_READABLE | UV_WRITABLE : UV_READABLE;
+}
+
+/* Returns 0 · -errno, and it is not polled any more. */
+static int watch(struct conn *conn, int events)
 {
         if (conn->events == events)
-                return;
-        conn->events = events;
-        uv_poll_start(&conn->poll, events, on_poll);
+                return 0;
+        int r = watch_start(&conn->poll, events, on_poll);
+        conn->events = r < 0 ? 0 : events;
+        return r;
+}
+
+/* Sending has failed, and not because the socket is full. */
+static void note_failure(struct conn *conn, int outcome)
+{
+        uv_timer_t *rest = &conn->server->rest;
+
+        switch (outcome) {
+        case LINK_E_GONE:
+                conn->is_deaf = true;
+                break;
+        case LINK_E_EXHAUSTED: /* the socket may be writable all the same */
+                conn->is_resting = true;
+                if (!uv_is_active((uv_handle_t *)rest))
+                        uv_timer_start(rest, conn_on_rested, LIMIT_ACCEPT_PAUSE_MS, 0);
+                break;
+        default:
+                conn->is_broken = true;
+                break;
+        }
 }
 
 /* ------------------------------------------------------------------ input */
@@ -108,24 +136,49 @@ static bool receive_one(struct conn *conn, bool *ret_is_dry)
         }
 }
 
+static void on_writable(struct conn *conn)
+{
+        struct server *s = conn->server;
+        int r = link_flush(conn->link);
+
+        if (r == 0)
+                core_writable(s->core, conn->id, server_now(s));
+        else if (r != LINK_E_AGAIN)
+                note_failure(conn, r);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct conn *conn = poll->data;
-        struct server *s = conn->server;
         bool is_dry = false;
 
         if (status < 0)
                 conn->events = 0; /* libuv has stopped it */
-        if ((events & UV_WRITABLE) && link_flush(conn->link) == 0)
-                core_writable(s->core, conn->id, server_now(s));
+        if (events & UV_WRITABLE)
+                on_writable(conn);
         for (int i = 0; i < LIMIT_READS_PER_TURN && !is_dry; i++) {
                 if (!receive_one(conn, &is_dry)) {
                         conn_close(conn);
                         return;
                 }
         }
-        if (!conn->events)
-                watch(conn, UV_READABLE);
+        bool is_waiting = (conn->events & UV_WRITABLE) && !conn->is_deaf && !conn->is_resting;
+        if (conn->is_broken || watch(conn, wanted(is_waiting)) < 0)
+                conn_close(conn);
+}
+
+void conn_on_rested(uv_timer_t *timer)
+{
+        struct server *s = timer->data;
+
+        for (size_t i = 0; i < s->n_conns; i++) {
+                struct conn *conn = s->conns[i];
+                if (!conn || !conn->is_resting)
+                        continue;
+                conn->is_resting = false;
+                if (watch(conn, wanted(true)) < 0)
+                        conn_close(conn);
+        }
 }
 
 /* -------------------------------------------------------------- beginning */
@@ -185,9 +238,9 @@ int conn_new(struct server *s, int fd, enum transport transport, struct conn **r
         return 0;
 }
 
-void conn_start(struct conn *conn)
+int conn_start(struct conn *conn)
 {
-        watch(conn, UV_READABLE);
+        return watch(conn, wanted(false));
 }
 
 static int accepted(struct server *s, int fd, enum transport transport)
@@ -204,10 +257,10 @@ static int accepted(struct server *s, int fd, enum transport transport)
                 r = cred_groups_of_peer(link_fd(conn->link), &groups);
         if (r == 0)
                 r = conn_enter(conn, &cred, &(struct core_groups){groups.gids, groups.n});
+        if (r == 0)
+                r = conn_start(conn);
         if (r)
                 conn_close(conn);
-        else
-                conn_start(conn);
         return r;
 }
 
@@ -227,7 +280,8 @@ static enum core_out send_packet(struct conn *conn, const struct core_packet *p)
         if (bt_unlikely(p->fill_len) &&
                 memfile_read(p->fill_fd, p->fill_at, p->fill, p->fill_len) < 0)
                 return CORE_OUT_UNREADABLE;
-        switch (link_send(conn->link, p->iov, p->n_iov, p->fds, p->n_fds)) {
+        int r = link_send(conn->link, p->iov, p->n_iov, p->fds, p->n_fds);
+        switch (r) {
         case 0:
                 return CORE_OUT_SENT;
         case LINK_E_IN_FLIGHT:
@@ -235,10 +289,9 @@ static enum core_out send_packet(struct conn *conn, const struct core_packet *p)
         case LINK_E_REFUSED:
                 return CORE_OUT_NO_FDS;
         case LINK_E_AGAIN:
-        case LINK_E_EXHAUSTED:
                 return CORE_OUT_FULL;
         default:
-                conn->is_deaf = true;
+                note_failure(conn, r);
                 return CORE_OUT_FULL;
         }
 }
@@ -285,14 +338,13 @@ static void flush(struct conn *conn)
 
         let_descriptors_in(conn);
         bool all = send_all(conn) && !link_is_unsent(conn->link);
+        bool is_waiting = !all && !conn->is_deaf && !conn->is_resting;
         if (!all && core_is_ending(s->core, conn->id)) {
                 say_last_word(conn);
                 conn_close(conn);
-        } else if (core_is_over(s->core, conn->id)) {
+        } else if (conn->is_broken || core_is_over(s->core, conn->id) ||
+                   watch(conn, wanted(is_waiting)) < 0) {
                 conn_close(conn);
-        } else {
-                bool is_waiting = !all && !conn->is_deaf;
-                watch(conn, is_waiting ? UV_READABLE | UV_WRITABLE : UV_READABLE);
         }
 }
 

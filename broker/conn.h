@@ -14,8 +14,8 @@ BT_MUST int conn_new(struct server *s, int fd, enum transport transport, struct 
 BT_MUST int conn_enter(
         struct conn *conn, const struct cred *cred, const struct core_groups *groups);
 
-/* conn_start polls it. */
-void conn_start(struct conn *conn);
+/* conn_start polls it. Returns 0 · -errno. */
+BT_MUST int conn_start(struct conn *conn);
 
 /* adopted.c */
 /* adopted_identify opens the session of an adopted connection, for who sent the packet that has

@@ -4,6 +4,7 @@
  * the backlog. */
 #include "broker/internal.h"
 #include "broker/log.h"
+#include "broker/watch.h"
 #include "proto/link/dgram.h"
 
 #include <errno.h>
@@ -13,18 +14,22 @@
 
 static uv_poll_cb callback_of(const struct front *front);
 
-static void on_rested(uv_timer_t *timer)
-{
-        struct front *front = timer->data;
-
-        uv_poll_start(&front->poll, UV_READABLE, callback_of(front));
-}
+static void on_rested(uv_timer_t *timer);
 
 static void rest(struct front *front, const char *why)
 {
         log_line("a listener pauses for %d ms: %s", LIMIT_ACCEPT_PAUSE_MS, why);
         uv_poll_stop(&front->poll);
         uv_timer_start(&front->pause, on_rested, LIMIT_ACCEPT_PAUSE_MS, 0);
+}
+
+static void on_rested(uv_timer_t *timer)
+{
+        struct front *front = timer->data;
+        int r = watch_start(&front->poll, UV_READABLE, callback_of(front));
+
+        if (r < 0)
+                rest(front, uv_strerror(r));
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -107,7 +112,7 @@ static int start(struct server *s, struct listener *listener)
         front->server = s;
         front->listener = listener;
         s->n_fronts++;
-        return uv_poll_start(&front->poll, UV_READABLE, callback_of(front));
+        return watch_start(&front->poll, UV_READABLE, callback_of(front));
 }
 
 /* Root's default directory is made where it is missing, for /run is empty after every boot; all may

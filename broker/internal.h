@@ -25,7 +25,9 @@ struct conn {
         struct link *link;
         struct session_id id; /* none yet: adopted, and it has not said who it is */
         int events;           /* that `poll` watches */
-        bool is_deaf;         /* sending has failed for good */
+        bool is_deaf;         /* its peer reads no more */
+        bool is_broken;       /* sending fails, who knows why: to be closed */
+        bool is_resting;      /* there was no memory to send with: tried again when `rest` is up */
         bool takes_fds;       /* its socket lets descriptors in */
 };
 
@@ -35,6 +37,7 @@ struct server {
         uv_check_t check;
         uv_timer_t deadline, drain, handshake; /* handshake: of the adopted */
         uv_signal_t sigterm, sigint, sighup;
+        uv_timer_t rest;      /* of connections */
         uint64_t deadline_ns; /* what `deadline` is set to, UINT64_MAX: not */
 
         struct core *core;
@@ -64,6 +67,7 @@ void front_close_all(struct server *s);
 /* conn.c */
 void conn_accept(struct server *s, int fd, enum transport transport);
 void conn_flush_all(struct server *s);
+void conn_on_rested(uv_timer_t *timer);
 void conn_close(struct conn *conn);
 
 /* reload.c: reload_policy reads the policy and puts it in force. Returns 0 · 1 (it is bad, and was

@@ -53,6 +53,13 @@ static struct timespec in_ms(long ms)
 
 static int start(struct reaper *r);
 
+/* Sees to it that there is a second thread, as far as there can be. */
+static void complete(struct reaper *r)
+{
+        if (r->n_threads - r->n_hanging < 2 && r->n_threads < THREADS_MAX)
+                (void)!start(r);
+}
+
 /* Waits while the worker moves. If it does not it is given up, and its place is free. */
 static void watch(struct reaper *r)
 {
@@ -69,8 +76,7 @@ static void watch(struct reaper *r)
                 return;
         r->is_busy = false;
         r->n_hanging++;
-        if (r->n_threads - r->n_hanging < 2 && r->n_threads < THREADS_MAX)
-                (void)!start(r);
+        complete(r);
 }
 
 /* Returns the set to close, and its number; NULL when all is over. */
@@ -166,7 +172,7 @@ int reaper_new(struct reaper **ret_reaper)
         pthread_mutex_lock(&r->lock);
         int e = start(r);
         if (e == 0)
-                (void)!start(r); /* to watch; tried again when it is missed */
+                complete(r);
         pthread_mutex_unlock(&r->lock);
         if (e < 0) {
                 destroy(r);
@@ -179,6 +185,7 @@ int reaper_new(struct reaper **ret_reaper)
 static void take(struct reaper *r, struct graveyard *yard)
 {
         r->dead = fdset_join(graveyard_take(yard), r->dead);
+        complete(r); /* the system may have had no thread for us before */
         pthread_cond_signal(&r->more);
 }
 

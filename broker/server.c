@@ -112,7 +112,8 @@ static int init_handles(struct server *s)
         uv_check_init(&s->loop, &s->check);
         uv_timer_init(&s->loop, &s->deadline);
         uv_timer_init(&s->loop, &s->drain);
-        s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s;
+        uv_timer_init(&s->loop, &s->rest);
+        s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s->rest.data = s;
         s->sigterm.data = s->sigint.data = s->sighup.data = s;
         s->deadline_ns = UINT64_MAX;
         int r = uv_signal_init(&s->loop, &s->sigterm);
@@ -240,6 +241,7 @@ static int serve(struct server *s, const struct options *options)
                 log_line("cannot serve: %s", strerror(-r));
                 return 1;
         }
+        uv_run(&s->loop, UV_RUN_NOWAIT); /* libuv's own descriptors go into epoll, or end us now */
         log_ready();
         uv_run(&s->loop, UV_RUN_DEFAULT);
         return 0;

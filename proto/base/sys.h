@@ -23,6 +23,11 @@ BT_MUST int sys_pipe(bool nonblocking, int ret_fds[2]);
  * Returns the descriptor · -errno (-ENOTSUP: this system cannot). */
 BT_MUST int sys_reopen(int fd);
 
+/* sys_watch adds `fd` to an epoll instance, watched for nothing yet; one that is there already is
+ * fine. Returns 0, also where there is no epoll and hence nothing to add to · -errno (-ENOMEM;
+ * -ENOSPC: fs.epoll.max_user_watches, which all processes of a user share). */
+BT_MUST int sys_watch(int epoll, int fd);
+
 /* sys_is_memfd and sys_is_eventfd tell what fstat does not; false where the system has none, or
  * does not say. */
 bool sys_is_memfd(int fd);

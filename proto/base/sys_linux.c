@@ -1,5 +1,6 @@
-/* Design note. Every line here relies on Linux: pipe2 (which others have too), prctl, the links in
- * /proc/self, a coarse clock. Without /proc (a bare chroot) what needs it fails or says no. */
+/* Design note. Every line here relies on Linux: pipe2 (which others have too), prctl, epoll, the
+ * links in /proc/self, a coarse clock. Without /proc (a bare chroot) what needs it fails or says
+ * no. */
 #include "proto/base/sys.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +29,13 @@ bool sys_has_abstract(void)
 int sys_pipe(bool nonblocking, int ret_fds[2])
 {
         return pipe2(ret_fds, O_CLOEXEC | (nonblocking ? O_NONBLOCK : 0)) < 0 ? -errno : 0;
+}
+
+int sys_watch(int epoll, int fd)
+{
+        struct epoll_event nothing = {.data.fd = fd};
+
+        return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &nothing) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static const char *fd_path(int fd, char path[FD_PATH_BYTES])

@@ -3,6 +3,8 @@
 
 #include "tests/harness/test.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -25,6 +27,21 @@ TEST(memfds_and_eventfds_are_told_apart)
 }
 
 /* A child's child: it holds the pipe open for as long as it lives. */
+TEST(what_is_watched_already_may_be_watched)
+{
+        int epoll = epoll_create1(EPOLL_CLOEXEC), ends[2];
+
+        CHECK(epoll >= 0);
+        CHECK_EQ(sys_pipe(false, ends), 0);
+        CHECK_EQ(sys_watch(epoll, ends[0]), 0);
+        CHECK_EQ(sys_watch(epoll, ends[0]), 0);
+        CHECK_EQ(epoll_ctl(epoll, EPOLL_CTL_DEL, ends[0], NULL), 0);
+        close(ends[0]);
+        CHECK_EQ(sys_watch(epoll, ends[0]), -EBADF);
+        close(ends[1]);
+        close(epoll);
+}
+
 TEST(a_process_dies_with_its_parent_if_it_wants_to)
 {
         int alive[2], ready[2];

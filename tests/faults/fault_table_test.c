@@ -1,9 +1,10 @@
 /* No errno ends the broker. Every call that it makes once it is ready fails, in every way that it
  * can, once and for as long as the scenario lasts, at every place that makes it. The broker lives
  * on, serves who comes next, has lost no descriptor, and its core is in order; a pair of bystanders
- * sees nothing of it; and one failure ends one session at most. The table is printed.
+ * sees nothing of it; and one failure ends one session at most. The table is printed: "-" means
+ * that no session ended, "2 ended" that two did.
  *
- *      BATON_FAULTS_FULL=1     every single call, not only the first, the middle and the last of
+ *      BATON_FAULTS_FULL=1     every single call, not only some, first and last among them, of
  *                              each place (fault_table_full, a `manual` target)
  *      BATON_FAULTS_PAIRS=N    pairs of faults, chosen by chance
  *      BATON_FAULTS_SEED=N     of that chance; a pair that fails says its own */
@@ -24,6 +25,7 @@ enum {
         /* The loop's wakes in 20 ms when nothing happens: timers, and what a rest ends. */
         AWAKE_MAX = 60,
         INTERRUPTS = 1000,
+        POSITIONS = 6, /* of a call at its place, unless all */
 };
 
 /* What the scenario calls when nothing fails. */
@@ -36,9 +38,18 @@ static struct {
 
 /* The outcome of the runs of one cell of the table. */
 struct cell {
-        unsigned runs, most_lost;
+        unsigned runs, n_failed, most_lost;
         const char *wrong;
 };
+
+static int compare(const void *left, const void *right)
+{
+        const struct fault_site *a = left, *b = right;
+
+        if (a->symbol != b->symbol)
+                return a->symbol < b->symbol ? -1 : 1;
+        return a->at < b->at ? -1 : a->at > b->at;
+}
 
 static void look_round(void)
 {
@@ -50,6 +61,8 @@ static void look_round(void)
                 fail_msg("without faults: %s", s.wrong);
         n_sites = fault_control->n_sites;
         memcpy(sites, fault_control->sites, sizeof(sites));
+        qsort(sites, n_sites, sizeof(sites[0]),
+                compare); /* chance shall find them where they were */
 }
 
 static uint64_t number_of(const char *variable, uint64_t otherwise)
@@ -88,6 +101,7 @@ static void run(const struct fault *faults, size_t n, struct cell *cell, int ext
         if (!s.wrong && is_once && s.n_lost > fault_control->n_failed)
                 s.wrong = "more sessions ended than calls failed";
         cell->runs++;
+        cell->n_failed += fault_control->n_failed;
         if (s.n_lost > cell->most_lost)
                 cell->most_lost = s.n_lost;
         total.runs++;
@@ -103,7 +117,7 @@ static void run(const struct fault *faults, size_t n, struct cell *cell, int ext
 static struct cell run_cell(const struct fault_site *site, int error, bool for_ever, bool is_full)
 {
         struct cell cell = {.runs = 0};
-        int step = is_full ? 1 : site->n > 3 ? (site->n - 1) / 2 : 1;
+        int step = is_full || site->n <= POSITIONS ? 1 : (site->n - 1) / (POSITIONS - 1);
 
         for (int skip = 0; skip < site->n && !cell.wrong; skip += step) {
                 struct fault f = fault_of(site, error, for_ever, skip);
@@ -119,6 +133,8 @@ static void format(const struct cell *cell, char *text, size_t cap)
 {
         if (cell->wrong)
                 snprintf(text, cap, "%s", cell->wrong);
+        else if (!cell->n_failed)
+                snprintf(text, cap, "not met");
         else if (cell->most_lost)
                 snprintf(text, cap, "%u ended", cell->most_lost);
         else

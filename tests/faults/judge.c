@@ -115,7 +115,9 @@ void judge_closing(int fd)
 
 static void check(const struct core *core)
 {
+        is_for_bystander = true; /* it needs memory */
         const char *what = core_check(core);
+        is_for_bystander = false;
 
         if (what && !fault_control->broken[0])
                 snprintf(fault_control->broken, sizeof(fault_control->broken), "%s", what);

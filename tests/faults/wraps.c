@@ -96,10 +96,10 @@ WRAP(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
 
 WRAP(int, epoll_ctl, int epoll, int op, int fd, struct epoll_event *event)
 {
-        int error = op == EPOLL_CTL_ADD ? judge_fd(SYMBOL_EPOLL_CTL, SITE, fd) : 0;
         int r = __real_epoll_ctl(epoll, op, fd, event);
+        int error = r == 0 && op == EPOLL_CTL_ADD ? judge_fd(SYMBOL_EPOLL_CTL, SITE, fd) : 0;
 
-        if (!error || r < 0)
+        if (!error)
                 return r;
         __real_epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
         return fail(error);

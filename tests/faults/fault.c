@@ -24,7 +24,8 @@ void fault_reset(void)
 
 void fault_arm(const struct fault *faults, size_t n)
 {
-        memcpy(fault_control->faults, faults, n * sizeof(*faults));
+        if (n)
+                memcpy(fault_control->faults, faults, n * sizeof(*faults));
         fault_control->n_faults = n;
         __atomic_store_n(&fault_control->is_armed, true, __ATOMIC_SEQ_CST);
 }

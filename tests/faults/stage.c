@@ -249,6 +249,17 @@ static void end_broker(struct stage *s)
         close(s->says);
 }
 
+/* What a broker leaves behind: locks are for ever. */
+static void remove_locks(const struct stage *s)
+{
+        char lock[sizeof(s->addresses[0]) + 8];
+
+        for (size_t i = 1; i < ARRAY_LEN(s->addresses); i++) {
+                snprintf(lock, sizeof(lock), "%s.lock", strchr(s->addresses[i], '/'));
+                (void)unlink(lock);
+        }
+}
+
 void stage_close(struct stage *s)
 {
         int status;
@@ -267,6 +278,7 @@ void stage_close(struct stage *s)
         }
         baton_free(s->from);
         baton_free(s->to);
+        remove_locks(s);
         sem_destroy(&fault_control->go_on);
 }
 

@@ -133,15 +133,15 @@ static void serve_nobody(void)
         is_for_bystander = false;
 }
 
-int __real_core_open(
-        struct core *core, const struct core_peer *peer, uint64_t now_ns, struct session_id *id);
-int __wrap_core_open(
-        struct core *core, const struct core_peer *peer, uint64_t now_ns, struct session_id *id);
-int __wrap_core_open(
-        struct core *core, const struct core_peer *peer, uint64_t now_ns, struct session_id *id)
+int __real_core_open(struct core *core, const struct core_peer *peer,
+        const struct core_groups *groups, uint64_t now_ns, struct session_id *id);
+int __wrap_core_open(struct core *core, const struct core_peer *peer,
+        const struct core_groups *groups, uint64_t now_ns, struct session_id *id);
+int __wrap_core_open(struct core *core, const struct core_peer *peer,
+        const struct core_groups *groups, uint64_t now_ns, struct session_id *id)
 {
         is_for_bystander = fault_control->is_marking;
-        int r = __real_core_open(core, peer, now_ns, id);
+        int r = __real_core_open(core, peer, groups, now_ns, id);
         serve_nobody();
         if (r == 0 && id->slot < SLOTS)
                 self.slots[id->slot] = fault_control->is_marking;

@@ -9,6 +9,7 @@
 #include "proto/base/defs.h"
 #include "proto/link/address.h"
 #include "proto/link/cred.h"
+#include "proto/link/fdkind.h"
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -86,6 +87,17 @@ bool os_find_cred(const struct cmsghdr *c, struct cred *ret);
 /* os_pass_fds says whether the peer of `fd`, or those who connect to it, may send descriptors.
  * Returns 0, also where the system cannot refuse them · -errno. */
 BT_MUST int os_pass_fds(int fd, bool on);
+
+/* os_lets_fds_in: descriptors may come, or wait already, in the socket `fd`; true where the system
+ * does not say. */
+bool os_lets_fds_in(int fd);
+
+/* os_family gives a socket's address family, without waiting for anybody who holds its lock.
+ * Returns -errno for what is no socket, and for all that is open with O_PATH. */
+BT_MUST int os_family(int fd);
+
+/* os_file_kind: see fdkind_of, for what is no socket. */
+enum fdkind os_file_kind(int fd);
 
 /* os_send_room makes the send buffer `bytes` large, as getsockopt counts them, or as near to it as
  * the system lets it; never smaller than it is. Returns 0 · -errno. */

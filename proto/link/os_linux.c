@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/sockios.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Linux 6.16, asm-generic/socket.h; older headers lack it. sparc and parisc number differently. */
@@ -162,6 +164,97 @@ int os_pass_fds(int fd, bool on)
         (void)on;
         return 0;
 #endif
+}
+
+bool os_lets_fds_in(int fd)
+{
+#ifdef SO_PASSRIGHTS
+        int on = 1;
+        socklen_t len = sizeof(on);
+        return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, &len) < 0 || on;
+#else
+        (void)fd;
+        return true;
+#endif
+}
+
+int os_family(int fd)
+{
+        int family;
+        socklen_t len = sizeof(family);
+
+        return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0 ? -errno : family;
+}
+
+/* Of anonymous inodes an eventfd alone can be written to by write(2) and not by pwritev2 without
+ * waiting, and read by preadv2 without waiting, but not a byte. No driver is called for the one
+ * (there is none to call), and eventfd's own code for the other, which refuses before it looks at
+ * its counter. Of the devices that are anonymous inodes too (vfio, KVM ...) none is called, for
+ * they cannot promise not to wait. */
+static bool is_eventfd(int fd)
+{
+        char byte;
+        struct iovec from = {.iov_base = NULL, .iov_len = 1}; /* nobody shall get as far as that */
+        struct iovec to = {.iov_base = &byte, .iov_len = 1};
+
+        return pwritev2(fd, &from, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP &&
+               preadv2(fd, &to, 1, -1, RWF_NOWAIT) < 0 && errno == EINVAL;
+}
+
+/* The kernel itself answers, for every file; procfs has had blocks of this size for ever. */
+static bool is_procfs(int fd, const struct statx *st)
+{
+        int bytes;
+
+        return st->stx_dev_major == 0 && ioctl(fd, FIGETBSZ, &bytes) == 0 && bytes == 1024;
+}
+
+/* Seals mean shared memory: an unlinked file of tmpfs is as good as a memfd. All of tmpfs has seals
+ * that say that there will be none. */
+static bool is_memfd(int fd, const struct statx *st)
+{
+        int seals = fcntl(fd, F_GET_SEALS);
+
+        return seals >= 0 && (seals != F_SEAL_SEAL || st->stx_nlink == 0);
+}
+
+static enum fdkind kind_of_mode(int fd, const struct statx *st)
+{
+        switch (st->stx_mode & S_IFMT) {
+        case S_IFIFO:
+                return FDKIND_PIPE;
+        case S_IFCHR:
+                return FDKIND_CHAR_DEVICE;
+        case S_IFBLK:
+                return FDKIND_BLOCK_DEVICE;
+        case S_IFDIR:
+                return is_procfs(fd, st) ? FDKIND_PROCFS : FDKIND_DIRECTORY;
+        case S_IFREG:
+                if (is_memfd(fd, st))
+                        return FDKIND_MEMFD;
+                return is_procfs(fd, st) ? FDKIND_PROCFS : FDKIND_FILE;
+        case 0:
+                return is_eventfd(fd) ? FDKIND_EVENTFD : FDKIND_OTHER;
+        default:
+                return FDKIND_OTHER;
+        }
+}
+
+/* statx that shall not ask the server: what the kernel remembers is enough, for nothing that it is
+ * asked for ever changes but the number of links, which matters for memory alone. It may be
+ * forbidden, to root too: a FUSE file of another user. */
+enum fdkind os_file_kind(int fd)
+{
+        struct statx st;
+        int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0)
+                return FDKIND_OTHER;
+        if (flags & O_PATH)
+                return FDKIND_PATH;
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_NLINK, &st) < 0)
+                return FDKIND_OTHER;
+        return kind_of_mode(fd, &st);
 }
 
 static int send_room(int fd, size_t *ret_bytes)

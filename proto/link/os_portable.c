@@ -210,6 +210,31 @@ int os_pass_fds(int fd, bool on)
         return 0;
 }
 
+bool os_lets_fds_in(int fd)
+{
+        (void)fd;
+        return true;
+}
+
+int os_family(int fd)
+{
+        struct sockaddr_storage addr;
+        socklen_t len = sizeof(addr);
+
+        return getsockname(fd, (struct sockaddr *)&addr, &len) < 0 ? -errno : addr.ss_family;
+}
+
+/* Where a file stands a file system knows, and it is not asked by lseek. What has no place is a
+ * pipe or a device, and fstat of those does not wait. */
+enum fdkind os_file_kind(int fd)
+{
+        struct stat st;
+
+        if (lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE || fstat(fd, &st) < 0)
+                return FDKIND_OTHER;
+        return S_ISFIFO(st.st_mode) ? FDKIND_PIPE : FDKIND_OTHER;
+}
+
 static int send_room(int fd, size_t *ret_bytes)
 {
         int bytes;

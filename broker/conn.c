@@ -17,6 +17,7 @@
 #include "broker/log.h"
 #include "broker/watch.h"
 #include "proto/base/memfile.h"
+#include "proto/link/fdkind.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -96,6 +97,15 @@ static uint64_t sealed_bytes(const struct fdset *fds)
         return n && memfile_sealed_size(fdset_fds(fds)[n - 1], &size) == 0 ? size : 0;
 }
 
+static bool has_odd(uint32_t kinds)
+{
+        for (int kind = 0; kind < FDKIND_N_; kind++) {
+                if ((kinds & UINT32_C(1) << kind) && !fdkind_is_harmless((enum fdkind)kind))
+                        return true;
+        }
+        return false;
+}
+
 /* Returns false when the connection has ended. */
 static bool receive_one(struct conn *conn, bool *ret_is_dry)
 {
@@ -113,6 +123,7 @@ static bool receive_one(struct conn *conn, bool *ret_is_dry)
                         return true;
                 }
                 arrival.sealed_bytes = sealed_bytes(arrival.fds);
+                arrival.has_odd_fds = has_odd(fdkinds_of(arrival.fds));
                 core_input(s->core, conn->id, &arrival, server_now(s));
                 reaper_keep_up(s->reaper, &s->yard, UNBURIED_FDS);
                 return true;

@@ -46,7 +46,7 @@ void conn_close(struct conn *conn)
         }
         uv_close(
                 (uv_handle_t *)&conn->poll, freed); /* forgets the descriptor before it is closed */
-        conn->link = link_free(conn->link);
+        conn->link = link_bury(conn->link);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -106,6 +106,26 @@ static bool has_odd(uint32_t kinds)
         return false;
 }
 
+/* What cannot be closed stays open, beside what the core has open: it must not become all there is.
+ */
+static void end_if_hung(struct conn *conn)
+{
+        struct server *s = conn->server;
+
+        if (bt_unlikely(reaper_hung(s->reaper, &s->yard) > s->hung_fds_max))
+                core_end(s->core, conn->id, WIRE_CODE_LIMIT,
+                        "too many descriptors are here that cannot be closed", server_now(s));
+}
+
+/* Whoever may bring descriptors waits until the reaper has closed those of before. The socket stays
+ * readable, so the loop comes back at once, by way of all others. */
+static bool must_wait(const struct conn *conn)
+{
+        struct server *s = conn->server;
+
+        return link_lets_fds_in(conn->link) && reaper_is_behind(s->reaper, &s->yard, UNBURIED_FDS);
+}
+
 /* Returns false when the connection has ended. */
 static bool receive_one(struct conn *conn, bool *ret_is_dry)
 {
@@ -125,7 +145,7 @@ static bool receive_one(struct conn *conn, bool *ret_is_dry)
                 arrival.sealed_bytes = sealed_bytes(arrival.fds);
                 arrival.has_odd_fds = has_odd(fdkinds_of(arrival.fds));
                 core_input(s->core, conn->id, &arrival, server_now(s));
-                reaper_keep_up(s->reaper, &s->yard, UNBURIED_FDS);
+                end_if_hung(conn);
                 return true;
         case LINK_E_AGAIN:
         case LINK_E_EXHAUSTED:
@@ -167,7 +187,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 conn->events = 0; /* libuv has stopped it */
         if (events & UV_WRITABLE)
                 on_writable(conn);
-        for (int i = 0; i < LIMIT_READS_PER_TURN && !is_dry; i++) {
+        for (int i = 0; i < LIMIT_READS_PER_TURN && !is_dry && !must_wait(conn); i++) {
                 if (!receive_one(conn, &is_dry)) {
                         conn_close(conn);
                         return;

@@ -17,6 +17,9 @@
  * log; those of the packet being read, and those about to be closed. */
 enum { OWN_FDS = 64 };
 
+/* Of held_fds; what hangs is not among those, so it may make others wait for descriptors. */
+enum { HUNG_DIVISOR = 4 };
+
 static void on_never(uv_poll_t *poll, int status, int events)
 {
         (void)poll, (void)status, (void)events;
@@ -92,6 +95,7 @@ int prepare_process(struct server *s, struct core_limits *limits)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
         share_out(limits, files.rlim_cur);
+        s->hung_fds_max = limits->held_fds / HUNG_DIVISOR;
         uint64_t most = limits->sessions + limits->unready + limits->held_fds + OWN_FDS;
         if (most >= files.rlim_cur)
                 most = files.rlim_cur - 1;

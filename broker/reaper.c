@@ -2,33 +2,47 @@
  * the worker, takes one set at a time and closes it outside the lock, so the loop waits for a few
  * instructions at most.
  *
- * A close that hangs keeps its thread, and the set it is in, for good. So there is always a second
- * thread: while the worker is at a set and others wait, it looks at the clock, and when the worker
- * has been at the same set for HANG_MS it takes its place, and another is started to watch. Whoever
- * passes us such a descriptor takes one thread from us, and nothing from anybody else. */
+ * Two kinds of close take long. A connection that lingers waits for its peer, or the time that its
+ * owner chose; a signal ends that wait, and the kernel goes on by itself, as it would without the
+ * option. To clear the option instead would be seen by all who share the connection. A file of a
+ * FUSE server that hangs heeds no signal, and keeps its thread, and the set it is in, for good.
+ *
+ * So there is always a second thread: while the worker is at a set, it looks at the clock. When the
+ * worker has closed nothing since the last look it is sent a signal; when that has not helped
+ * SIGNALS_MAX times in a row the other takes its place, and a third is started to watch. Whoever
+ * passes us such a descriptor takes one thread from us, of THREADS_MAX, and nothing from anybody
+ * else. With the last thread descriptors stay open: reaper_hung tells how many. */
 #include "broker/reaper.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
-        /* How long the loop waits at most for the worker to catch up. */
-        KEEP_UP_MS = 10,
-        HANG_MS = 20,
+        LOOK_MS = 5,
+        SIGNALS_MAX = 4,
         THREADS_MAX = 64,
+        /* Ignored by default, and nobody sends it: we use no out-of-band data. */
+        WAKING_SIGNAL = SIGURG,
 };
 
 struct reaper {
         pthread_mutex_t lock;
-        pthread_cond_t more, fewer;
-        struct fdset *dead; /* to be closed */
-        size_t n_taken;     /* descriptors that were closed, or are about to be, ever */
-        uint64_t n_sets;    /* sets taken, ever */
+        pthread_cond_t more;
+        struct fdset *dead;  /* to be closed */
+        size_t n_taken;      /* descriptors that were closed, or are about to be, ever */
+        size_t n_closed;     /* descriptors of sets that are closed whole, ever */
+        size_t n_hung;       /* descriptors of sets at which a thread hangs */
+        size_t n_at;         /* descriptors of the worker's set */
+        uint64_t n_sets;     /* sets taken, ever */
+        atomic_uint n_steps; /* descriptors closed, ever, by whomever */
+        pthread_t worker;    /* who is at a set, if is_busy */
         unsigned n_threads, n_hanging;
         bool is_busy;    /* the worker is at a set, the last one taken */
         bool is_watched; /* somebody looks at the clock */
@@ -61,20 +75,37 @@ static void complete(struct reaper *r)
 }
 
 /* Waits while the worker moves. If it does not it is given up, and its place is free. */
+/* Waits until another set is begun, or for LOOK_MS. Returns false when the worker is still at
+ * `set`. */
+static bool is_through(struct reaper *r, uint64_t set)
+{
+        struct timespec until = in_ms(LOOK_MS);
+        int e = 0;
+
+        while (e == 0 && r->is_busy && r->n_sets == set)
+                e = pthread_cond_timedwait(&r->more, &r->lock, &until);
+        return !r->is_busy || r->n_sets != set;
+}
+
+/* Waits while the worker moves. If it does not it is woken, and at last given up: its place is free
+ * then. */
 static void watch(struct reaper *r)
 {
         uint64_t set = r->n_sets;
-        struct timespec until = in_ms(HANG_MS);
-
-        int e = 0;
+        unsigned steps = r->n_steps, signals = 0;
 
         r->is_watched = true;
-        while (e == 0 && r->is_busy && r->n_sets == set)
-                e = pthread_cond_timedwait(&r->more, &r->lock, &until);
+        while (!is_through(r, set) && signals < SIGNALS_MAX) {
+                signals = r->n_steps == steps ? signals + 1 : 0;
+                steps = r->n_steps;
+                if (signals)
+                        pthread_kill(r->worker, WAKING_SIGNAL);
+        }
         r->is_watched = false;
         if (!r->is_busy || r->n_sets != set)
                 return;
         r->is_busy = false;
+        r->n_hung += r->n_at;
         r->n_hanging++;
         complete(r);
 }
@@ -88,38 +119,56 @@ static struct fdset *next_set(struct reaper *r, uint64_t *ret_number)
         while (!r->dead || r->is_busy) {
                 if (!r->dead && r->is_over)
                         goto out;
-                if (r->dead && !r->is_watched)
+                if (r->is_busy && !r->is_watched)
                         watch(r);
                 else
                         pthread_cond_wait(&r->more, &r->lock);
         }
         set = r->dead;
         r->dead = fdset_behind(set);
-        r->n_taken += fdset_n(set);
+        r->n_at = fdset_n(set);
+        r->n_taken += r->n_at;
         *ret_number = ++r->n_sets;
         r->is_busy = true;
-        if (r->dead && !r->is_watched)
+        r->worker = pthread_self();
+        if (!r->is_watched)
                 pthread_cond_signal(&r->more); /* to be watched */
-        pthread_cond_signal(&r->fewer);
 out:
         pthread_mutex_unlock(&r->lock);
         return set;
 }
 
-static void finish_set(struct reaper *r, uint64_t number)
+/* One at a time, so that whoever watches sees that it moves. */
+static size_t close_set(struct reaper *r, struct fdset *set)
+{
+        size_t n = fdset_n(set);
+
+        for (size_t i = 0; i < n; i++) {
+                int fd = fdset_steal_dead(set, i);
+                if (fd >= 0)
+                        close(fd);
+                r->n_steps++;
+        }
+        fdset_bury(set);
+        return n;
+}
+
+static void finish_set(struct reaper *r, uint64_t number, size_t n)
 {
         pthread_mutex_lock(&r->lock);
-        if (r->is_busy && r->n_sets == number)
+        r->n_closed += n;
+        if (r->is_busy && r->n_sets == number) {
                 r->is_busy = false;
-        else
-                r->n_hanging--; /* it took its time, and another its place */
+        } else { /* it took its time, and another its place */
+                r->n_hung -= n;
+                r->n_hanging--;
+        }
         pthread_mutex_unlock(&r->lock);
 }
 
 static void destroy(struct reaper *r)
 {
         pthread_cond_destroy(&r->more);
-        pthread_cond_destroy(&r->fewer);
         pthread_mutex_destroy(&r->lock);
         free(r);
 }
@@ -132,8 +181,8 @@ static void *run(void *arg)
         uint64_t number;
 
         while ((set = next_set(r, &number))) {
-                fdset_bury(set);
-                finish_set(r, number);
+                size_t n = close_set(r, set);
+                finish_set(r, number, n);
         }
         pthread_mutex_lock(&r->lock);
         bool is_last = --r->n_threads == 0;
@@ -143,13 +192,19 @@ static void *run(void *arg)
         return NULL;
 }
 
-/* Starts a thread, all signals blocked; the lock is held. */
+static void on_wake(int number)
+{
+        (void)number; /* that it came is all */
+}
+
+/* Starts a thread; the lock is held. */
 static int start(struct reaper *r)
 {
         sigset_t all, before;
         pthread_t thread;
 
         sigfillset(&all);
+        sigdelset(&all, WAKING_SIGNAL);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         int e = pthread_create(&thread, NULL, run, r);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -162,13 +217,14 @@ static int start(struct reaper *r)
 
 int reaper_new(struct reaper **ret_reaper)
 {
+        struct sigaction wake = {.sa_handler = on_wake, .sa_flags = SA_RESTART};
         struct reaper *r = calloc(1, sizeof(*r));
 
         if (!r)
                 return -ENOMEM;
+        sigaction(WAKING_SIGNAL, &wake, NULL);
         pthread_mutex_init(&r->lock, NULL);
         pthread_cond_init(&r->more, NULL);
-        pthread_cond_init(&r->fewer, NULL);
         pthread_mutex_lock(&r->lock);
         int e = start(r);
         if (e == 0)
@@ -198,19 +254,30 @@ void reaper_take(struct reaper *r, struct graveyard *yard)
         pthread_mutex_unlock(&r->lock);
 }
 
-void reaper_keep_up(struct reaper *r, struct graveyard *yard, size_t most)
+static bool is_stuck(const struct reaper *r)
 {
-        if (yard->n_laid - r->n_seen_taken <= most)
-                return;
-        struct timespec until = in_ms(KEEP_UP_MS);
+        return r->n_threads == THREADS_MAX && r->n_threads - r->n_hanging <= 1;
+}
+
+bool reaper_is_behind(struct reaper *r, struct graveyard *yard, size_t most)
+{
+        if (bt_likely(yard->n_laid - r->n_seen_taken <= most))
+                return false;
         pthread_mutex_lock(&r->lock);
         if (yard->dead)
                 take(r, yard);
-        while (yard->n_laid - r->n_taken > most &&
-                pthread_cond_timedwait(&r->fewer, &r->lock, &until) == 0)
-                continue;
         r->n_seen_taken = r->n_taken;
+        bool is_behind = yard->n_laid - r->n_taken > most && !is_stuck(r);
         pthread_mutex_unlock(&r->lock);
+        return is_behind;
+}
+
+size_t reaper_hung(struct reaper *r, const struct graveyard *yard)
+{
+        pthread_mutex_lock(&r->lock);
+        size_t n = is_stuck(r) ? yard->n_laid - r->n_closed : r->n_hung;
+        pthread_mutex_unlock(&r->lock);
+        return n;
 }
 
 void reaper_abandon(struct reaper *r)

@@ -75,12 +75,25 @@ const int *fdset_fds(const struct fdset *s)
         return s ? s->fds : NULL;
 }
 
-int fdset_steal(struct fdset *s, size_t i)
+static int steal(struct fdset *s, size_t i)
 {
-        assert(s->refs == 1 && i < s->n);
         int fd = s->fds[i];
+
+        assert(i < s->n);
         s->fds[i] = -1;
         return fd;
+}
+
+int fdset_steal(struct fdset *s, size_t i)
+{
+        assert(s->refs == 1);
+        return steal(s, i);
+}
+
+int fdset_steal_dead(struct fdset *s, size_t i)
+{
+        assert(s->refs == 0);
+        return steal(s, i);
 }
 
 struct fdset *graveyard_take(struct graveyard *yard)

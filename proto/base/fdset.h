@@ -52,6 +52,9 @@ struct fdset *fdset_join(struct fdset *a, struct fdset *b);
 /* fdset_behind takes the rest off a chain and returns it: `chain` is one set then. */
 struct fdset *fdset_behind(struct fdset *chain);
 
+/* fdset_steal_dead is fdset_steal for a set that graveyard_take has returned. */
+int fdset_steal_dead(struct fdset *s, size_t i);
+
 /* fdset_bury closes and frees a chain that graveyard_take returned. May block: not for a loop. */
 void fdset_bury(struct fdset *chain);
 

@@ -113,6 +113,22 @@ TEST(a_dead_set_stays_open_on_its_graveyard_until_it_is_buried)
         CHECK(!is_open(fds[2]) && !is_open(fds[3]));
 }
 
+TEST(the_dead_can_be_closed_one_by_one)
+{
+        struct graveyard yard = {0};
+        int fds[2];
+        struct fdset *s = NULL;
+
+        open_some(fds, 2);
+        CHECK_EQ(fdset_new_take(fds, 2, &yard, &s), 0);
+        fdset_unref(s);
+        struct fdset *dead = graveyard_take(&yard);
+        CHECK_EQ(fdset_steal_dead(dead, 1), fds[1]);
+        fdset_bury(dead);
+        CHECK(!is_open(fds[0]) && is_open(fds[1]));
+        close(fds[1]);
+}
+
 TEST(many_dead_sets_are_one_chain)
 {
         struct graveyard yard = {0};

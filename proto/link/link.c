@@ -32,6 +32,7 @@ enum {
 struct link {
         int fd;
         bool has_cred;
+        bool lets_fds_in; /* ever since it was adopted */
         struct cred cred;
         struct graveyard *yard;
         struct stream *stream; /* NULL: SEQPACKET */
@@ -82,7 +83,7 @@ static int adopt(int fd, enum transport transport, struct graveyard *yard, struc
         struct link *l = malloc(sizeof(*l));
         if (!l)
                 return -ENOMEM;
-        *l = (struct link){.fd = fd, .yard = yard};
+        *l = (struct link){.fd = fd, .lets_fds_in = os_lets_fds_in(fd), .yard = yard};
         if (transport == TRANSPORT_STREAM && (r = stream_new(fd, yard, &l->stream))) {
                 free(l);
                 return r;
@@ -145,6 +146,25 @@ struct link *link_free(struct link *l)
                 free(l);
         }
         return NULL;
+}
+
+struct link *link_bury(struct link *l)
+{
+        struct fdset *grave = NULL;
+
+        if (!l || !l->lets_fds_in || !l->yard)
+                return link_free(l);
+        shutdown(l->fd, SHUT_RDWR);
+        if (fdset_new_take(&l->fd, 1, l->yard, &grave) == 0)
+                fdset_unref(grave);
+        stream_free(l->stream);
+        free(l);
+        return NULL;
+}
+
+bool link_lets_fds_in(const struct link *l)
+{
+        return l->lets_fds_in;
 }
 
 void link_freep(struct link **l)
@@ -274,7 +294,11 @@ int link_wait(const struct link *l, short events, int timeout_ms)
 
 int link_allow_fds(struct link *l, bool on)
 {
-        return os_pass_fds(l->fd, on);
+        int r = os_pass_fds(l->fd, on);
+
+        if (r == 0 && on)
+                l->lets_fds_in = true;
+        return r;
 }
 
 int link_ask_cred(struct link *l, bool on)

@@ -67,6 +67,16 @@ BT_MUST int link_pair(struct graveyard *yard_a, struct graveyard *yard_b, struct
 struct link *link_free(struct link *l);
 void link_freep(struct link **l);
 
+/* link_bury is link_free for a loop: it never waits for what the peer has left in the socket. With
+ * a socket go all descriptors that wait in it, received or not, and one of them may take for ever
+ * (a connection that lingers, a file of a hung FUSE server). So a socket that may hold any is shut
+ * down, which the peer sees at once, and laid on the yard. NULL is fine. Returns NULL. */
+struct link *link_bury(struct link *l);
+
+/* link_lets_fds_in: descriptors may come with the next packet, or have come before it was
+ * forbidden. */
+bool link_lets_fds_in(const struct link *l);
+
 /* link_fd borrows the descriptor, to poll it. */
 int link_fd(const struct link *l);
 

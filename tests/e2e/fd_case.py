@@ -1,12 +1,17 @@
 """What the tests of descriptors share: some that can be recognised, and are watched for leaks."""
 
 import contextlib
+import fcntl
 import os
 import select
+import socket
+import struct
 
 from child import DEADLINE_S, eventually
 from wire_case import BrokerTest, is_delivery, subscribe
 from wire_socket import close_fds
+
+SIOCSIFFLAGS, IFF_UP_AND_RUNNING = 0x8914, 0x41
 
 
 def identity(fd):
@@ -51,6 +56,43 @@ class Witness:
         """Forget about it."""
         self.let_go()
         os.close(self._read_end)
+
+
+class Lingering:
+    """TCP connections over which nothing moves: to close the last descriptor of one takes an hour.
+
+    They take the loopback of a network namespace of the test's own.
+    """
+
+    def __init__(self):
+        flags = struct.pack("16sh14x", b"lo", IFF_UP_AND_RUNNING)
+        with socket.socket() as control:
+            fcntl.ioctl(control, SIOCSIFFLAGS, flags)
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(64)
+        self._peers = []
+
+    def connect(self):
+        """A new one, full of unsent bytes."""
+        sock = socket.create_connection(self._listener.getsockname())
+        self._peers.append(self._listener.accept()[0])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.send(bytes(65536))
+        return sock
+
+    def close(self):
+        """The other ends are gone: nobody lingers any more."""
+        close_all([*self._peers, self._listener])
+
+
+def close_all(socks):
+    """Close each of them."""
+    for sock in socks:
+        sock.close()
 
 
 class FdMixin:

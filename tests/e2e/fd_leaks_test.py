@@ -4,25 +4,21 @@ Each test sends the only writing ends of pipes. A pipe tells when the last of th
 whatever process or queue of the kernel it was; beside that, the broker's own are counted.
 """
 
-import contextlib
-import fcntl
 import os
 import re
 import resource
 import signal
 import socket
-import struct
 import time
 
 import harness
 from child import eventually
-from fd_case import FdTest, Witness
+from fd_case import FdTest, Lingering, Witness
 from wire_case import confirmed, is_delivery, subscribe, sync
 from wire_codec import Code, Err, Frame as F, encode
 from wire_socket import close_fds, send_packet
 
 SO_PASSRIGHTS = 83
-SIOCSIFFLAGS, IFF_UP_AND_RUNNING = 0x8914, 0x41
 PUB1 = encode([F.PUB, 1, "a.b", {}, b""])
 PUB2 = encode([F.PUB, 2, "a.b", {}, b""])
 
@@ -337,20 +333,9 @@ class Hung(FdTest):
         self.before = self.broker.count_fds()
         self.exchange(100)
         eventually(lambda: self.broker.count_fds() == self.before, "all are closed")
-        listener = socket.socket()
-        with listener, socket.socket() as control:
-            flags = struct.pack("16sh14x", b"lo", IFF_UP_AND_RUNNING)
-            fcntl.ioctl(control, SIOCSIFFLAGS, flags)
-            listener.bind(("127.0.0.1", 0))
-            listener.listen()
-            lingering = socket.create_connection(listener.getsockname())
-            self.peer = listener.accept()[0]
-        self.addCleanup(self.peer.close)            # which ends it
-        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
-        lingering.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                lingering.send(bytes(65536))
+        lingerers = Lingering()
+        self.addCleanup(lingerers.close)            # which ends it
+        lingering = lingerers.connect()
         self.broker.process.signal(signal.SIGSTOP)
         self.publisher.publish("unknown", fds=[lingering.fileno()])
         lingering.close()                           # the broker has the last of it

@@ -129,6 +129,35 @@ TEST(descriptors_are_refused_until_they_are_allowed)
         listener_close(l);
 }
 
+/* Its socket is closed with all that waits in it, by whoever empties the yard. */
+TEST(a_link_that_may_hold_descriptors_is_buried_and_another_closed)
+{
+        struct graveyard yard = {0};
+        struct fdset *set = pipes_new(1, NULL);
+
+        for (int allowed = 0; allowed < 2; allowed++) {
+                struct listener *l = open_listener("@bury");
+                struct link *a = connect_to("@bury", NULL), *b = accept_from(l, &yard);
+                bool holds = allowed || !kernel_can_refuse();
+                CHECK_EQ(link_lets_fds_in(b), !kernel_can_refuse());
+                if (allowed) {
+                        CHECK_EQ(link_allow_fds(b, true), 0);
+                        CHECK_EQ(send_text(a, "waits", set), 0);
+                        CHECK_EQ(link_allow_fds(b, false), 0);
+                }
+                CHECK_EQ(link_lets_fds_in(b), holds);
+                CHECK_EQ(send_text(b, "good-bye", NULL), 0);
+                CHECK_NULL(link_bury(b));
+                check_text(a, "good-bye");
+                CHECK_EQ(recv_any(a), LINK_E_EOF); /* though it may not be closed yet */
+                CHECK_EQ(yard_bury(&yard), holds);
+                link_free(a);
+                listener_close(l);
+        }
+        fdset_unref(set);
+        CHECK_NULL(link_bury(NULL));
+}
+
 TEST(a_socketpair_names_its_maker_and_packets_their_sender)
 {
         struct cred who;

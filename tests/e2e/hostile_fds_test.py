@@ -1,0 +1,160 @@
+"""Descriptors that were made to hurt whoever closes them: nobody else notices.
+
+A lingering connection is what a close(2) waits for that no privilege is needed to make. What waits
+in a socket that is closed, received or not, is closed with it. Files of a hung FUSE server are in
+hung_files_test.py.
+"""
+
+import os
+import signal
+import socket
+
+import harness
+from child import eventually
+from fd_case import FdTest, Lingering, close_all
+from wire_case import confirmed, is_delivery, subscribe, sync
+from wire_codec import Code, Frame as F, encode
+from wire_socket import close_fds, send_packet
+
+PUB5 = encode([F.PUB, 5, "unknown", {}, b""])
+PUB16 = encode([F.PUB, 16, "unknown", {}, b""])
+
+
+class Hostile(FdTest):
+    """While the broker is stopped an attacker prepares something; then the others must be served.
+
+    Whoever waits for the broker longer than for all its deadlines fails the test.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.lingerers = Lingering()
+        self.addCleanup(self.lingerers.close)
+        self.before = self.broker.count_fds()
+
+    def pause(self):
+        """The broker has the last of whatever is sent and closed before it goes on."""
+        self.broker.process.signal(signal.SIGSTOP)
+
+        def is_stopped():
+            with open(f"/proc/{self.broker.pid}/stat", encoding="ascii") as file:
+                return file.read().rpartition(")")[2].split()[0] == "T"
+        eventually(is_stopped, "the broker is stopped")
+
+    def go_on(self):
+        self.broker.process.signal(signal.SIGCONT)
+
+    def exchange(self):
+        """The others are served, with descriptors and without."""
+        (fd,) = self.files(1)
+        for fds in ([], [fd]):
+            self.assertEqual(confirmed(self.publisher, "a.b", fds=fds), 1)
+            close_fds(self.receiver.take(is_delivery).fds)
+
+    def wait_all_closed(self):
+        eventually(lambda: self.broker.count_fds() == self.before, "all are closed")
+
+
+class Received(Hostile):
+    def test_lingering_connections_cost_no_time(self):
+        """Five of half a minute and more: all are closed as if none lingered."""
+        attacker = self.connect()
+        self.before = self.broker.count_fds()
+        socks = [self.lingerers.connect() for _ in range(5)]
+        self.pause()
+        attacker.send_raw(PUB5, [sock.fileno() for sock in socks])
+        close_all(socks)
+        self.go_on()
+        self.exchange()
+        self.wait_all_closed()
+
+    def test_a_hundred_of_them_cost_no_time(self):
+        attacker = self.connect()
+        self.before = self.broker.count_fds()
+        socks = [self.lingerers.connect() for _ in range(96)]
+        self.pause()
+        for at in range(0, 96, 16):
+            attacker.send_raw(PUB16, [sock.fileno() for sock in socks[at:at + 16]])
+        close_all(socks)
+        self.go_on()
+        self.exchange()
+        self.wait_all_closed()
+
+    def test_those_that_wait_in_a_socketpair_cost_no_time(self):
+        """An end of a pair is harmless by itself, and closes what waits in it."""
+        attacker = self.connect()
+        self.before = self.broker.count_fds()
+        self.pause()
+        one, other = socket.socketpair()
+        for _ in range(8):
+            with self.lingerers.connect() as sock:
+                send_packet(one, b"x", [sock.fileno()])
+        attacker.send_raw(encode([F.PUB, 1, "unknown", {}, b""]), [other.fileno()])
+        close_all([one, other])
+        self.go_on()
+        self.exchange()
+        self.wait_all_closed()
+
+    def test_what_a_receiver_got_lingers_as_its_owner_wished(self):
+        with self.lingerers.connect() as sock:
+            self.publisher.publish("a.b", fds=[sock.fileno()])
+            (fd,) = self.take().fds
+            sync(self.publisher)
+            with socket.socket(fileno=os.dup(fd)) as got:
+                self.assertEqual(got.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8),
+                                 sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8))
+            self.lingerers.close()                  # or we would linger ourselves
+
+
+class Queued(Hostile):
+    """They wait in a connection that is closed before they have been received."""
+
+    def leave(self, attacker, packets):
+        """The broker ends the session over the first packet, and the rest is never received."""
+        self.pause()
+        attacker.send_raw(b"\xc1")
+        for _ in range(packets):
+            with self.lingerers.connect() as sock:
+                attacker.send_raw(encode([F.PUB, 1, "unknown", {}, b""]), [sock.fileno()])
+
+    def test_a_session_that_is_ended_costs_no_time(self):
+        attacker = self.connect()
+        self.leave(attacker, 40)
+        self.go_on()
+        self.expect_bye(attacker, Code.PROTOCOL)
+        self.assertEqual(attacker.sock.recv(1), b"")    # it is told the end, too
+        self.exchange()
+        attacker.close()
+        self.wait_all_closed()
+
+    def test_a_subscriber_that_is_killed_costs_no_time(self):
+        """What was on its way to it is closed by the kernel, in the process that died."""
+        def receive(child):
+            session = self.connect()
+            subscribe(session, "l.>", max_fds=16)
+            child.say("subscribed")
+            child.hear()
+
+        child = self.fork(receive)
+        child.hear()
+        child.signal(signal.SIGSTOP)
+        child.wait_stopped()
+        for _ in range(4):
+            with self.lingerers.connect() as sock:
+                self.assertEqual(confirmed(self.publisher, "l.x", fds=[sock.fileno()]), 1)
+        child.signal(signal.SIGKILL)
+        self.exchange()
+        self.lingerers.close()
+        child.end(-signal.SIGKILL)
+        self.wait_all_closed()
+
+    def test_the_broker_ends_at_once(self):
+        attacker = self.connect()
+        self.leave(attacker, 8)
+        self.go_on()
+        self.expect_bye(attacker, Code.PROTOCOL)
+        self.broker.stop()
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -117,13 +117,19 @@ static void end_if_hung(struct conn *conn)
                         "too many descriptors are here that cannot be closed", server_now(s));
 }
 
-/* Whoever may bring descriptors waits until the reaper has closed those of before. The socket stays
- * readable, so the loop comes back at once, by way of all others. */
-static bool must_wait(const struct conn *conn)
+/* Whoever has brought descriptors waits until the reaper has had its turn at those of before. Who
+ * has not is read on, for to wait for a close that hangs is to be held up by it; but there are more
+ * of those, so if far too much waits, all wait who may bring any. The socket stays readable, and
+ * the loop comes back at once, by way of all others. */
+static bool must_wait(struct conn *conn)
 {
         struct server *s = conn->server;
 
-        return link_lets_fds_in(conn->link) && reaper_is_behind(s->reaper, &s->yard, UNBURIED_FDS);
+        if (!link_lets_fds_in(conn->link))
+                return false;
+        if (bt_unlikely(conn->has_brought))
+                conn->has_brought = reaper_is_behind(s->reaper, &s->yard, UNBURIED_FDS);
+        return conn->has_brought || reaper_is_behind(s->reaper, &s->yard, s->hung_fds_max);
 }
 
 /* Returns false when the connection has ended. */
@@ -145,6 +151,7 @@ static bool receive_one(struct conn *conn, bool *ret_is_dry)
                 arrival.sealed_bytes = sealed_bytes(arrival.fds);
                 arrival.has_odd_fds = has_odd(fdkinds_of(arrival.fds));
                 core_input(s->core, conn->id, &arrival, server_now(s));
+                conn->has_brought = true;
                 end_if_hung(conn);
                 return true;
         case LINK_E_AGAIN:

@@ -29,6 +29,7 @@ struct conn {
         bool is_broken;       /* sending fails, who knows why: to be closed */
         bool is_resting;      /* there was no memory to send with: tried again when `rest` is up */
         bool takes_fds;       /* its socket lets descriptors in */
+        bool has_brought;     /* descriptors, and since then the reaper was not seen idle */
 };
 
 struct server {

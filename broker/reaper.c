@@ -27,25 +27,35 @@
 enum {
         LOOK_MS = 5,
         SIGNALS_MAX = 4,
+        WAKE_MS = 20,
         THREADS_MAX = 64,
         /* Ignored by default, and nobody sends it: we use no out-of-band data. */
         WAKING_SIGNAL = SIGURG,
 };
 
+/* A thread, for whoever wakes it. */
+struct digger {
+        struct reaper *reaper;
+        pthread_t thread;
+        bool hangs; /* it was given up, and is still at its set */
+};
+
 struct reaper {
         pthread_mutex_t lock;
         pthread_cond_t more;
-        struct fdset *dead;  /* to be closed */
-        size_t n_taken;      /* descriptors that were closed, or are about to be, ever */
-        size_t n_closed;     /* descriptors of sets that are closed whole, ever */
-        size_t n_hung;       /* descriptors of sets at which a thread hangs */
-        size_t n_at;         /* descriptors of the worker's set */
-        uint64_t n_sets;     /* sets taken, ever */
-        atomic_uint n_steps; /* descriptors closed, ever, by whomever */
-        pthread_t worker;    /* who is at a set, if is_busy */
-        unsigned n_threads, n_hanging;
+        struct fdset *dead;    /* to be closed */
+        size_t n_taken;        /* descriptors that were closed, or are about to be, ever */
+        size_t n_closed;       /* descriptors of sets that are closed whole, ever */
+        size_t n_hung;         /* descriptors of sets at which a thread hangs */
+        size_t n_at;           /* descriptors of the worker's set */
+        uint64_t n_sets;       /* sets taken, ever */
+        atomic_uint n_steps;   /* descriptors closed, ever, by whomever */
+        struct digger *worker; /* who is at a set, if is_busy */
+        struct digger diggers[THREADS_MAX]; /* [n_threads] */
+        unsigned n_threads, n_hanging, n_over;
         bool is_busy;    /* the worker is at a set, the last one taken */
         bool is_watched; /* somebody looks at the clock */
+        bool is_waking;  /* somebody wakes those who hang */
         bool is_over;
 
         size_t n_seen_taken; /* the loop's alone */
@@ -87,6 +97,15 @@ static bool is_through(struct reaper *r, uint64_t set)
         return !r->is_busy || r->n_sets != set;
 }
 
+/* Who was given up may have come since to something that a signal ends. */
+static void wake_hanging(struct reaper *r)
+{
+        for (unsigned i = 0; r->n_hanging && i < r->n_threads; i++) {
+                if (r->diggers[i].hangs)
+                        pthread_kill(r->diggers[i].thread, WAKING_SIGNAL);
+        }
+}
+
 /* Waits while the worker moves. If it does not it is woken, and at last given up: its place is free
  * then. */
 static void watch(struct reaper *r)
@@ -98,20 +117,38 @@ static void watch(struct reaper *r)
         while (!is_through(r, set) && signals < SIGNALS_MAX) {
                 signals = r->n_steps == steps ? signals + 1 : 0;
                 steps = r->n_steps;
-                if (signals)
-                        pthread_kill(r->worker, WAKING_SIGNAL);
+                if (signals) {
+                        pthread_kill(r->worker->thread, WAKING_SIGNAL);
+                        wake_hanging(r);
+                }
         }
         r->is_watched = false;
         if (!r->is_busy || r->n_sets != set)
                 return;
         r->is_busy = false;
+        r->worker->hangs = true;
         r->n_hung += r->n_at;
         r->n_hanging++;
         complete(r);
 }
 
-/* Returns the set to close, and its number; NULL when all is over. */
-static struct fdset *next_set(struct reaper *r, uint64_t *ret_number)
+/* Waits for something to do, and wakes those who hang, from time to time. */
+static void rest(struct reaper *r)
+{
+        struct timespec until = in_ms(WAKE_MS);
+
+        if (!r->n_hanging || r->is_waking) {
+                pthread_cond_wait(&r->more, &r->lock);
+                return;
+        }
+        r->is_waking = true;
+        if (pthread_cond_timedwait(&r->more, &r->lock, &until))
+                wake_hanging(r);
+        r->is_waking = false;
+}
+
+/* Returns the set to close; NULL when all is over. */
+static struct fdset *next_set(struct reaper *r, struct digger *self)
 {
         struct fdset *set = NULL;
 
@@ -122,15 +159,15 @@ static struct fdset *next_set(struct reaper *r, uint64_t *ret_number)
                 if (r->is_busy && !r->is_watched)
                         watch(r);
                 else
-                        pthread_cond_wait(&r->more, &r->lock);
+                        rest(r);
         }
         set = r->dead;
         r->dead = fdset_behind(set);
         r->n_at = fdset_n(set);
         r->n_taken += r->n_at;
-        *ret_number = ++r->n_sets;
+        r->n_sets++;
         r->is_busy = true;
-        r->worker = pthread_self();
+        r->worker = self;
         if (!r->is_watched)
                 pthread_cond_signal(&r->more); /* to be watched */
 out:
@@ -153,15 +190,16 @@ static size_t close_set(struct reaper *r, struct fdset *set)
         return n;
 }
 
-static void finish_set(struct reaper *r, uint64_t number, size_t n)
+static void finish_set(struct reaper *r, struct digger *self, size_t n)
 {
         pthread_mutex_lock(&r->lock);
         r->n_closed += n;
-        if (r->is_busy && r->n_sets == number) {
-                r->is_busy = false;
-        } else { /* it took its time, and another its place */
+        if (self->hangs) { /* it took its time, and another its place */
+                self->hangs = false;
                 r->n_hung -= n;
                 r->n_hanging--;
+        } else {
+                r->is_busy = false;
         }
         pthread_mutex_unlock(&r->lock);
 }
@@ -176,16 +214,16 @@ static void destroy(struct reaper *r)
 /* The threads own the reaper from the moment that nobody hands it anything more. */
 static void *run(void *arg)
 {
-        struct reaper *r = arg;
+        struct digger *self = arg;
+        struct reaper *r = self->reaper;
         struct fdset *set;
-        uint64_t number;
 
-        while ((set = next_set(r, &number))) {
+        while ((set = next_set(r, self))) {
                 size_t n = close_set(r, set);
-                finish_set(r, number, n);
+                finish_set(r, self, n);
         }
         pthread_mutex_lock(&r->lock);
-        bool is_last = --r->n_threads == 0;
+        bool is_last = ++r->n_over == r->n_threads;
         pthread_mutex_unlock(&r->lock);
         if (is_last)
                 destroy(r);
@@ -200,17 +238,18 @@ static void on_wake(int number)
 /* Starts a thread; the lock is held. */
 static int start(struct reaper *r)
 {
+        struct digger *digger = &r->diggers[r->n_threads];
         sigset_t all, before;
-        pthread_t thread;
 
         sigfillset(&all);
         sigdelset(&all, WAKING_SIGNAL);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        int e = pthread_create(&thread, NULL, run, r);
+        *digger = (struct digger){.reaper = r};
+        int e = pthread_create(&digger->thread, NULL, run, digger);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (e)
                 return -e;
-        pthread_detach(thread);
+        pthread_detach(digger->thread);
         r->n_threads++;
         return 0;
 }

@@ -277,6 +277,30 @@ TEST(parked_and_queued_descriptors_are_closed_with_their_sessions)
         fake_deinit(&f);
 }
 
+/* Whoever reads nothing keeps nothing open for longer (CVE-2014-3637). */
+TEST(parked_descriptors_are_open_no_longer_than_stall_ms)
+{
+        struct fake f;
+        fake_init_with(&f, "queue_messages=1 stall_ms=1000");
+        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+
+        fake_sub_fds(sub, 1, "t", 1);
+        fake_room(sub, 0);
+        size_t before = test_open_fds();
+        for (int i = 0; i < 3; i++) {
+                say_fds(pub, "t", 1, "fd");
+                fake_send(pub, 1);
+        }
+        fake_tick(&f, 999);
+        fake_bury(&f);
+        CHECK_EQ(test_open_fds(), before + 3);
+        fake_tick(&f, 1);
+        fake_tick(&f, 0);
+        fake_bury(&f);
+        CHECK_EQ(test_open_fds(), before);
+        fake_deinit(&f);
+}
+
 TEST(parked_descriptors_arrive_although_their_publisher_has_gone)
 {
         struct fake f;

@@ -6,6 +6,7 @@ hung_files_test.py.
 """
 
 import os
+import resource
 import signal
 import socket
 
@@ -154,6 +155,66 @@ class Queued(Hostile):
         self.go_on()
         self.expect_bye(attacker, Code.PROTOCOL)
         self.broker.stop()
+
+
+class Odd(Hostile):
+    """Packets that no client sends."""
+
+    def test_an_empty_packet_with_descriptors_ends_the_session_that_sent_it(self):
+        with self.leaves_nothing() as fd:
+            for count in (1, 16, 253):
+                with self.connect() as session:
+                    if session.sock.type != socket.SOCK_SEQPACKET:
+                        return
+                    session.send_raw(b"", [fd() for _ in range(count)])
+                    self.assertIsNone(session.next_event())
+        self.exchange()
+
+    def test_the_kernel_takes_no_more_than_253_and_the_broker_no_more_than_16(self):
+        with self.leaves_nothing() as fd, self.connect() as session:
+            fds = [fd()] * 254
+            with self.assertRaises(OSError):
+                session.send_raw(PUB16, fds)
+            session.send_raw(PUB16, fds[:253])
+            self.expect_bye(session, Code.DESCRIPTORS)
+        self.exchange()
+
+    def test_who_sends_when_the_broker_can_open_no_more_is_ended_and_nobody_else_is(self):
+        """Three times in a row; what killed dbus-daemon and dbus-broker (CVE-2020-12049)."""
+        most = resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE)
+        with self.leaves_nothing() as fd:
+            sessions = [self.connect() for _ in range(3)]
+            full = self.broker.count_fds()
+            for session in sessions:
+                # The numbers up to the highest are in use; `full` is close to that.
+                resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE, (full, most[1]))
+                session.send_raw(PUB16, [fd() for _ in range(16)])
+                self.expect_bye(session, Code.PROTOCOL, "descriptors did not fit")
+                self.assertEqual(confirmed(self.publisher, "a.b"), 1)
+                self.receiver.take(is_delivery)
+                resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE, most)
+                session.close()
+            self.exchange()
+
+    def test_sockets_that_hold_each_other_are_collected(self):
+        """A thousand ends of pairs, each of which waits to be received from its own other end."""
+        (spare,) = self.files(1)
+        with self.leaves_nothing() as fd:
+            for _ in range(64):
+                witness, fds = fd(), []
+                for _ in range(16):
+                    one, other = socket.socketpair()
+                    send_packet(one, b"x", [other.fileno(), one.fileno(), witness])
+                    one.close()
+                    fds.append(other.detach())
+                self.assertEqual(confirmed(self.publisher, "unknown", fds=fds), 0)
+                close_fds(fds)
+            # The kernel looks for them when the next socket is sent that could be one.
+            for _ in range(3):
+                one, other = socket.socketpair()
+                send_packet(one, b"x", [other.fileno(), spare])
+                close_all([one, other])
+        self.exchange()
 
 
 if __name__ == "__main__":

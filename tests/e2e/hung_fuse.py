@@ -1,4 +1,4 @@
-"""A file system whose server stops answering: what a close(2) of its files then waits for, for ever.
+"""A file system whose server stops answering: close(2) of its files then waits for ever.
 
     with HungFuse(directory) as fuse:
         fds = [fuse.open() for _ in range(16)]
@@ -22,8 +22,8 @@ import struct
 CLONE_NEWNS, MS_REC_PRIVATE = 0x20000, 0x44000
 MS_NOSUID_NODEV, MNT_FORCE, MNT_DETACH = 0x6, 1, 2
 ROOT_NODE, FILE_NODE = 1, 2
-LOOKUP, FORGET, GETATTR, OPEN, RELEASE, FLUSH, INIT, OPENDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = (
-    1, 2, 3, 14, 18, 25, 26, 27, 29, 36, 42)
+LOOKUP, FORGET, GETATTR, OPEN, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 18, 25, 26
+OPENDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 27, 29, 36, 42
 UNANSWERED = FORGET, INTERRUPT, BATCH_FORGET
 ENOSYS = 38
 REQUEST = struct.Struct("<IIQQIIIHH")

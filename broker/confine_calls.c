@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -27,13 +28,13 @@ static const int always[] = {
         /* the loop and its connections */
         SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmsg),
         SCMP_SYS(sendmsg), SCMP_SYS(accept4), SCMP_SYS(getsockopt), SCMP_SYS(getsockname),
-        SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(poll),
-        SCMP_SYS(ppoll),
+        SCMP_SYS(getpeername), SCMP_SYS(shutdown), SCMP_SYS(read), SCMP_SYS(write),
+        SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(poll), SCMP_SYS(ppoll),
         /* payloads in memory files, and what clients pass */
-        SCMP_SYS(memfd_create), SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(_llseek),
-        SCMP_SYS(fstat), SCMP_SYS(fstat64), SCMP_SYS(newfstatat), SCMP_SYS(fstatat64),
-        SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(fstatfs64), SCMP_SYS(getrlimit),
-        SCMP_SYS(ugetrlimit),
+        SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(memfd_create), SCMP_SYS(pread64),
+        SCMP_SYS(lseek), SCMP_SYS(_llseek), SCMP_SYS(fstat), SCMP_SYS(fstat64),
+        SCMP_SYS(newfstatat), SCMP_SYS(fstatat64), SCMP_SYS(statx), SCMP_SYS(fstatfs),
+        SCMP_SYS(fstatfs64), SCMP_SYS(getrlimit), SCMP_SYS(ugetrlimit),
         /* memory; sysinfo: qsort asks how much there is */
         SCMP_SYS(sysinfo), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
         /* threads, signals, the end */
@@ -103,8 +104,9 @@ static const struct condition conditions[] = {IS(fcntl, 1, F_GETFD), IS(fcntl, 1
         IS(fcntl, 1, F_ADD_SEALS), IS(fcntl, 1, F_GET_SEALS), IS(fcntl64, 1, F_GETFD),
         IS(fcntl64, 1, F_SETFD), IS(fcntl64, 1, F_GETFL), IS(fcntl64, 1, F_SETFL),
         IS(fcntl64, 1, F_DUPFD_CLOEXEC), IS(fcntl64, 1, F_ADD_SEALS), IS(fcntl64, 1, F_GET_SEALS),
-        IS(ioctl, 1, FIONBIO), IS(ioctl, 1, SIOCOUTQ), IS(setsockopt, 1, SOL_SOCKET),
-        LACKS(mmap, 2, PROT_EXEC), LACKS(mmap2, 2, PROT_EXEC), LACKS(mprotect, 2, PROT_EXEC),
+        IS(ioctl, 1, FIONBIO), IS(ioctl, 1, SIOCOUTQ), IS(ioctl, 1, FIGETBSZ),
+        IS(setsockopt, 1, SOL_SOCKET), LACKS(mmap, 2, PROT_EXEC), LACKS(mmap2, 2, PROT_EXEC),
+        LACKS(mprotect, 2, PROT_EXEC),
         {SCMP_SYS(clone), CLONE_FLAGS_ARG, THREAD_BITS | ELSE_BITS, THREAD_BITS}};
 
 /* Only with a policy: what reading it takes. */

@@ -53,7 +53,7 @@ struct server {
         uint8_t *packet; /* [WIRE_PACKET_BYTES], what is being received */
         uint64_t drain_ms;
         const char *policy_path; /* NULL: none */
-        size_t hung_fds_max; /* open though nobody wants them: reaper.h */
+        size_t hung_fds_max;     /* open though nobody wants them: reaper.h */
         bool is_stopping;
         bool is_private; /* no listeners: it ends with its last client */
         uint64_t n_bad_datagrams;

@@ -7,6 +7,7 @@ is seen to be: a thread waits in the kernel for as long as the file system is th
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -128,6 +129,18 @@ class Hung(FdTest):
         self.wait_stuck(8)
         self.exchange()
         self.assertGreaterEqual(stuck_threads(self.broker.pid), 8)
+
+    def test_the_threads_that_take_their_place_are_confined_like_the_others(self):
+        self.tell("connect", "send 1 1")
+        self.wait_stuck()
+        tasks = f"/proc/{self.broker.pid}/task"
+        eventually(lambda: len(os.listdir(tasks)) > 3, "a third beside the loop")
+        states = set()
+        for number in os.listdir(tasks):
+            with open(f"{tasks}/{number}/status", encoding="ascii") as file:
+                states.add(re.search(r"^Seccomp:\s*(\d)$", file.read(), re.M)[1])
+        if "not confined" not in self.broker.said():
+            self.assertEqual(states, {"2"})
 
     def test_those_that_are_never_received_hold_up_nobody(self):
         self.tell("connect")

@@ -28,6 +28,8 @@ static int adopt(struct server *s, int fd)
         if (r == 0)
                 r = link_allow_fds(conn->link, false);
         if (r == 0)
+                r = turns_enter(conn, geteuid()); /* until it has said who it is */
+        if (r == 0)
                 r = conn_start(conn);
         if (r < 0)
                 conn_close(conn);

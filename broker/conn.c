@@ -1,6 +1,6 @@
-/* Design note. A connection is a socket polled by libuv and a session of the core. Input is read a
- * few packets at a time so that one flood cannot hold the loop; output is sent once a turn, after
- * all input of the turn (conn_flush_all), so that what many publishers sent shares packets.
+/* Design note. A connection is a socket polled by libuv and a session of the core. Input is read in
+ * turns (turns.c, conn_read.c); output is sent once a turn, after all input of the turn
+ * (conn_flush_all), so that what many publishers sent shares packets.
  *
  * Sending is tried first; writability is watched only after the kernel refused. libuv reports an
  * error condition of the socket as a negative status and stops polling, although packets may be
@@ -17,17 +17,12 @@
 #include "broker/log.h"
 #include "broker/watch.h"
 #include "proto/base/memfile.h"
-#include "proto/link/fdkind.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-        BYE_ROOM_BYTES = 8192,
-        /* Descriptors that may wait to be closed while more are received. */
-        UNBURIED_FDS = 16,
-};
+enum { BYE_ROOM_BYTES = 8192 };
 
 static void freed(uv_handle_t *handle)
 {
@@ -44,6 +39,8 @@ void conn_close(struct conn *conn)
         } else {
                 adopted_forget(conn);
         }
+        turns_remove(conn);
+        buf_deinit(&conn->rest);
         uv_close(
                 (uv_handle_t *)&conn->poll, freed); /* forgets the descriptor before it is closed */
         conn->link = link_bury(conn->link);
@@ -86,93 +83,7 @@ static void note_failure(struct conn *conn, int outcome)
         }
 }
 
-/* ------------------------------------------------------------------ input */
-
-/* Whether the last descriptor can hold a placed payload, and how large that is. */
-static uint64_t sealed_bytes(const struct fdset *fds)
-{
-        size_t n = fdset_n(fds);
-        uint64_t size = 0;
-
-        return n && memfile_sealed_size(fdset_fds(fds)[n - 1], &size) == 0 ? size : 0;
-}
-
-static bool has_odd(uint32_t kinds)
-{
-        for (int kind = 0; kind < FDKIND_N_; kind++) {
-                if ((kinds & UINT32_C(1) << kind) && !fdkind_is_harmless((enum fdkind)kind))
-                        return true;
-        }
-        return false;
-}
-
-/* What cannot be closed stays open, beside what the core has open: it must not become all there is.
- */
-static void end_if_hung(struct conn *conn)
-{
-        struct server *s = conn->server;
-
-        if (bt_unlikely(reaper_hung(s->reaper, &s->yard) > s->hung_fds_max))
-                core_end(s->core, conn->id, WIRE_CODE_LIMIT,
-                        "too many descriptors are here that cannot be closed", server_now(s));
-}
-
-/* Whoever has brought descriptors waits until the reaper has had its turn at those of before. Who
- * has not is read on, for to wait for a close that hangs is to be held up by it; but there are more
- * of those, so if far too much waits, all wait who may bring any. The socket stays readable, and
- * the loop comes back at once, by way of all others. */
-static bool must_wait(struct conn *conn)
-{
-        struct server *s = conn->server;
-
-        if (!link_lets_fds_in(conn->link))
-                return false;
-        if (bt_unlikely(conn->has_brought))
-                conn->has_brought = reaper_is_behind(s->reaper, &s->yard, UNBURIED_FDS);
-        return conn->has_brought || reaper_is_behind(s->reaper, &s->yard, s->hung_fds_max);
-}
-
-/* Returns false when the connection has ended. */
-static bool receive_one(struct conn *conn, bool *ret_is_dry)
-{
-        struct server *s = conn->server;
-        struct core_arrival arrival = {.data = s->packet};
-
-        switch (link_recv(conn->link, s->packet, WIRE_PACKET_BYTES, &arrival.len, &arrival.fds)) {
-        case 0:
-                if (bt_unlikely(!conn->id.generation) && !adopted_identify(conn)) {
-                        fdset_unref(arrival.fds);
-                        return false;
-                }
-                if (bt_likely(!arrival.fds)) {
-                        core_input(s->core, conn->id, &arrival, server_now(s));
-                        return true;
-                }
-                arrival.sealed_bytes = sealed_bytes(arrival.fds);
-                arrival.has_odd_fds = has_odd(fdkinds_of(arrival.fds));
-                core_input(s->core, conn->id, &arrival, server_now(s));
-                conn->has_brought = true;
-                end_if_hung(conn);
-                return true;
-        case LINK_E_AGAIN:
-        case LINK_E_EXHAUSTED:
-                *ret_is_dry = true;
-                return true;
-        case LINK_E_CUT: /* beyond all our accounts: other processes may have used up the system's
-                          */
-        case LINK_E_BROKEN:
-                if (!conn->id.generation)
-                        return false;
-                core_end(s->core, conn->id, WIRE_CODE_PROTOCOL,
-                        "a packet came truncated: longer than packet_bytes, or"
-                        " its descriptors did not fit",
-                        server_now(s));
-                *ret_is_dry = true; /* it is told, and that is all */
-                return true;
-        default:
-                return false;
-        }
-}
+/* ------------------------------------------------------------------- events */
 
 static void on_writable(struct conn *conn)
 {
@@ -185,22 +96,24 @@ static void on_writable(struct conn *conn)
                 note_failure(conn, r);
 }
 
+/* What there is to read is read in its turn (turns.c). */
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct conn *conn = poll->data;
-        bool is_dry = false;
 
         if (status < 0)
                 conn->events = 0; /* libuv has stopped it */
         if (events & UV_WRITABLE)
                 on_writable(conn);
-        for (int i = 0; i < LIMIT_READS_PER_TURN && !is_dry && !must_wait(conn); i++) {
-                if (!receive_one(conn, &is_dry)) {
-                        conn_close(conn);
-                        return;
-                }
-        }
+        if (status < 0 || (events & UV_READABLE))
+                turns_add(conn);
+        conn_watch_on(conn);
+}
+
+void conn_watch_on(struct conn *conn)
+{
         bool is_waiting = (conn->events & UV_WRITABLE) && !conn->is_deaf && !conn->is_resting;
+
         if (conn->is_broken || watch(conn, wanted(is_waiting)) < 0)
                 conn_close(conn);
 }
@@ -247,7 +160,10 @@ int conn_enter(struct conn *conn, const struct cred *cred, const struct core_gro
         if (r < 0)
                 return r;
         r = remember(s, conn);
+        if (r == 0)
+                r = turns_enter(conn, cred->uid);
         if (r < 0) {
+                s->conns[conn->id.slot] = NULL;
                 core_close(s->core, conn->id, server_now(s));
                 conn->id = (struct session_id){0};
         }

@@ -14,6 +14,24 @@ BT_MUST int conn_new(struct server *s, int fd, enum transport transport, struct 
 BT_MUST int conn_enter(
         struct conn *conn, const struct cred *cred, const struct core_groups *groups);
 
+/* conn_read.c: conn_serve reads and gives the core what comes, for about `budget` of work, and
+ * tells how much it was. */
+enum conn_served {
+        CONN_DRY,   /* there is no more */
+        CONN_READY, /* there may be */
+        CONN_ENDED, /* it is to be closed */
+};
+enum conn_served conn_serve(struct conn *conn, uint64_t budget, uint64_t *ret_work);
+
+/* conn_watch_on polls it for what is wanted, or closes it if that cannot be. */
+void conn_watch_on(struct conn *conn);
+
+/* turns.c. turns_enter puts it among those of its uid. turns_add: it has something to say.
+ * turns_remove: it ends. turns_enter returns 0 · -ENOMEM. */
+BT_MUST int turns_enter(struct conn *conn, uid_t uid);
+void turns_add(struct conn *conn);
+void turns_remove(struct conn *conn);
+
 /* conn_start polls it. Returns 0 · -errno. */
 BT_MUST int conn_start(struct conn *conn);
 

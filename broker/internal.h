@@ -5,6 +5,8 @@
 #include "broker/core/core.h"
 #include "broker/options.h"
 #include "broker/reaper.h"
+#include "proto/base/buf.h"
+#include "proto/base/list.h"
 #include "proto/link/link.h"
 #include "proto/link/listener.h"
 
@@ -25,11 +27,23 @@ struct conn {
         struct link *link;
         struct session_id id; /* none yet: adopted, and it has not said who it is */
         int events;           /* that `poll` watches */
-        bool is_deaf;         /* its peer reads no more */
-        bool is_broken;       /* sending fails, who knows why: to be closed */
-        bool is_resting;      /* there was no memory to send with: tried again when `rest` is up */
-        bool takes_fds;       /* its socket lets descriptors in */
-        bool has_brought;     /* descriptors, and since then the reaper was not seen idle */
+        struct crowd *crowd;  /* its uid's; NULL: not any more */
+        struct list ready;    /* crowd.ready: it has something to say */
+        struct buf rest;      /* of a packet, from `rest_at` on: not taken in by the core yet */
+        size_t rest_at;
+        bool is_deaf;     /* its peer reads no more */
+        bool is_broken;   /* sending fails, who knows why: to be closed */
+        bool is_resting;  /* there was no memory to send with: tried again when `rest` is up */
+        bool takes_fds;   /* its socket lets descriptors in */
+        bool has_brought; /* descriptors, and since then the reaper was not seen idle */
+};
+
+/* The connections of a uid (turns.c). */
+struct crowd {
+        struct list of_server, in_line; /* server.crowds, server.line */
+        struct list ready;              /* struct conn */
+        uid_t uid;
+        size_t n_conns;
 };
 
 struct server {
@@ -50,7 +64,9 @@ struct server {
         size_t n_conns;
         struct conn *adopted[LIMIT_ADDRESSES]; /* without a session yet */
         size_t n_adopted;
-        uint8_t *packet; /* [WIRE_PACKET_BYTES], what is being received */
+        struct list crowds, line; /* struct crowd: all, and those that have something to say */
+        uv_idle_t idle;           /* while the line is not empty */
+        uint8_t *packet;          /* [WIRE_PACKET_BYTES], what is being received */
         uint64_t drain_ms;
         const char *policy_path; /* NULL: none */
         size_t hung_fds_max;     /* open though nobody wants them: reaper.h */
@@ -75,6 +91,9 @@ void conn_close(struct conn *conn);
 /* reload.c: reload_policy reads the policy and puts it in force. Returns 0 · 1 (it is bad, and was
  * said why; the one before stays) · -errno. */
 BT_MUST int reload_policy(struct server *s);
+
+/* turns.c: reads from those who have something to say, for a while. */
+void turns_serve(struct server *s);
 
 /* adopted.c */
 BT_MUST int adopted_open(struct server *s, const struct options *options); /* says why not */

@@ -65,7 +65,10 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static void on_check(uv_check_t *check)
 {
-        turn(check->data);
+        struct server *s = check->data;
+
+        turns_serve(s);
+        turn(s);
 }
 
 static void on_drained(uv_timer_t *timer)
@@ -110,6 +113,9 @@ static int init_handles(struct server *s)
 {
         uv_prepare_init(&s->loop, &s->prepare);
         uv_check_init(&s->loop, &s->check);
+        uv_idle_init(&s->loop, &s->idle);
+        list_init(&s->crowds);
+        list_init(&s->line);
         uv_timer_init(&s->loop, &s->deadline);
         uv_timer_init(&s->loop, &s->drain);
         uv_timer_init(&s->loop, &s->rest);

@@ -126,6 +126,7 @@ void admit_finish(struct core *c, struct session *s, struct pub *pub, struct req
 bool admit_all(struct core *c, struct flight *f, const struct route *route)
 {
         f->n_targets = route->n_targets;
+        c->work += (uint64_t)route->n_targets * WORK_TARGET;
         for (uint32_t i = 0; i < route->n_targets; i++)
                 offer(c, f, &route->targets[i]);
         if (!f->parked || !f->parked->n_unresolved) {

@@ -183,6 +183,11 @@ void core_shutdown(struct core *c, uint64_t now_ns)
         publish_resume(c);
 }
 
+uint64_t core_work(const struct core *c)
+{
+        return c->work;
+}
+
 size_t core_sessions(const struct core *c)
 {
         return c->n_sessions;

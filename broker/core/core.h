@@ -112,12 +112,20 @@ struct core_arrival {
         uint64_t sealed_bytes; /* size of the last of them if it is a sealed memory file, else 0 */
         /* Some are not memory files, pipes, eventfds or ends of socketpairs: a right of its own. */
         bool has_odd_fds;
+        bool is_rest;    /* of the packet that was not taken in whole */
+        uint64_t budget; /* how much work to do of it at most; 0: all */
 };
 
 /* core_input takes in one packet. Whatever is wrong with it is answered to its sender; that is no
- * failure of this call. */
-void core_input(struct core *core, struct session_id id, const struct core_arrival *arrival,
+ * failure of this call. When the budget is used up it stops between two frames, but never in a
+ * packet with descriptors. Returns how many bytes it has taken in: the rest must come next of what
+ * this session has sent. */
+size_t core_input(struct core *core, struct session_id id, const struct core_arrival *arrival,
         uint64_t now_ns);
+
+/* core_work tells how much has been done so far, in units of some 15 ns: a publication that goes
+ * on with a run is one. For sharing out time fairly. */
+uint64_t core_work(const struct core *core);
 
 /* core_datagram takes in one packet that came without a connection (PROTOCOL.md part 10); `len` 0:
  * one that was no packet. Nothing is answered: what is wrong with it is counted.

@@ -230,14 +230,23 @@ void fake_feed_fds(struct client *c, struct fdset *fds)
         memcpy(exact, c->packet.data, len);
         buf_clear(&c->packet);
         enter(f);
-        core_input(f->core, c->id,
-                &(struct core_arrival){.data = exact,
-                        .len = len,
-                        .fds = fds,
-                        .sealed_bytes = sealed_bytes(fds),
-                        .has_odd_fds = fds && f->odd_fds},
-                f->now_ns);
+        struct core_arrival a = {.data = exact,
+                .len = len,
+                .fds = fds,
+                .sealed_bytes = sealed_bytes(fds),
+                .has_odd_fds = fds && f->odd_fds,
+                .budget = f->budget};
+        size_t n = core_input(f->core, c->id, &a, f->now_ns);
         leave(f);
+        while ((a.len -= n)) {
+                CHECK(f->budget && n &&
+                        !fds); /* it goes on, and a packet with descriptors is whole */
+                a.data = (const uint8_t *)a.data + n;
+                a.is_rest = true;
+                enter(f);
+                n = core_input(f->core, c->id, &a, f->now_ns);
+                leave(f);
+        }
         memset(exact, 0xc1, len);
         free(exact);
 }

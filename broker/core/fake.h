@@ -72,8 +72,9 @@ struct fake {
         struct core_config config;
         struct graveyard yard;
         uint64_t now_ns;
-        bool odd_fds; /* what is fed comes with descriptors that need a right of their own */
-        bool scarce;  /* the kernel takes no descriptors now */
+        uint64_t budget; /* of work: more of a packet is fed as its rest; 0: it is fed whole */
+        bool odd_fds;    /* what is fed comes with descriptors that need a right of their own */
+        bool scarce;     /* the kernel takes no descriptors now */
         bool append_fails, seal_fails;  /* no room for chunked payloads */
         void (*inside)(bool is_inside); /* told around every call of the core; NULL: nobody */
         size_t n_clients, cap;

@@ -159,6 +159,7 @@ static void live(uint64_t seed)
         CHECK(l);
         l->dice = seed;
         fake_init_with(&l->f, seed % 2 ? "queue_messages=5" : "queue_messages=500");
+        l->f.budget = seed % 3;
         for (int i = 0; i < PUBLISHERS; i++)
                 l->pubs[i] = fake_open(&l->f);
         for (int i = 0; i < GROUPS; i++)

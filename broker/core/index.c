@@ -187,5 +187,7 @@ int index_match(struct core *c, const void *topic, size_t len, struct buf *out)
 
         if (!c->root)
                 return 0;
-        return walk(&w, c->root, &first, topic_hides_from_wildcards(topic, len));
+        int r = walk(&w, c->root, &first, topic_hides_from_wildcards(topic, len));
+        c->work += (c->config.limits.match_nodes - w.steps_left) * WORK_STEP;
+        return r;
 }

@@ -19,6 +19,7 @@ struct input {
         uint32_t n_pubs, n_headers;
         struct header_state header;
         struct run run; /* the one under way; n_frames 0: none */
+        uint64_t until; /* core.work at which it is enough */
 };
 
 static bool is_open(const struct input *in)
@@ -266,6 +267,7 @@ static void input_other(struct input *in, const struct frame *f)
 {
         struct message m;
 
+        in->core->work += WORK_CONTROL;
         if (!in->had_fds)
                 flush_run(in);
         if (!is_open(in))
@@ -307,11 +309,24 @@ static void input_hello(struct input *in, const struct frame *f, bool is_alone)
                 control_hello(in->core, in->session, &m);
 }
 
-static void input_frames(struct input *in, const uint8_t *cursor, const uint8_t *end)
+/* Time for others. What belongs together is not torn apart. */
+static bool is_enough(const struct input *in)
+{
+        return in->core->work >= in->until && !in->had_fds && !in->header.pending;
+}
+
+/* Returns how far it came. */
+static const uint8_t *input_frames(struct input *in, const uint8_t *cursor, const uint8_t *end)
 {
         struct frame f;
 
         while (cursor < end && in->session->state < SESSION_LEAVING) {
+                if (bt_unlikely(is_enough(in))) {
+                        flush_run(in);
+                        in->session->rest = in->header;
+                        return cursor;
+                }
+                in->core->work += WORK_FRAME;
                 if (scan_frame(&cursor, end, &f) != 0) {
                         violation(in, WIRE_CODE_PROTOCOL, "malformed packet");
                 } else if (in->session->state == SESSION_HELLO) {
@@ -327,6 +342,7 @@ static void input_frames(struct input *in, const uint8_t *cursor, const uint8_t 
         else if (is_open(in) && in->had_fds && !in->n_pubs)
                 violation(in, WIRE_CODE_DESCRIPTORS, "descriptors without a publication");
         flush_run(in);
+        return end;
 }
 
 /* What a leaving session says is ignored. But its queue is still sent, so it must be heard when it
@@ -343,12 +359,12 @@ static void input_leaving(struct input *in, const uint8_t *cursor, const uint8_t
         }
 }
 
-void core_input(
+size_t core_input(
         struct core *c, struct session_id id, const struct core_arrival *arrival, uint64_t now_ns)
 {
         struct session *s = session_find(c, id);
         struct fdset *fds = arrival->fds;
-        const uint8_t *data = arrival->data;
+        const uint8_t *data = arrival->data, *at = data + arrival->len;
 
         c->now_ns = now_ns;
         if (s) {
@@ -356,15 +372,19 @@ void core_input(
                         .session = s,
                         .arrival = arrival,
                         .fds = fds,
-                        .had_fds = fds != NULL};
+                        .had_fds = fds != NULL,
+                        .until = arrival->budget ? c->work + arrival->budget : UINT64_MAX};
+                if (arrival->is_rest)
+                        in.header = s->rest;
                 if (s->state == SESSION_LEAVING)
                         input_leaving(&in, data, data + arrival->len);
                 else
-                        input_frames(&in, data, data + arrival->len);
+                        at = input_frames(&in, data, data + arrival->len);
                 fds = in.fds;
         }
         fdset_unref(fds);
         publish_resume(c);
+        return (size_t)(at - data);
 }
 
 void core_end(struct core *c, struct session_id id, enum wire_code code, const char *text,

@@ -134,6 +134,17 @@ struct flight_window {
         struct list waits;  /* core.fd_waiters: its next packet waits for the budget */
 };
 
+enum pub_kind { PUB_PLAIN, PUB_REQUEST, PUB_REPLY };
+
+/* The header frame in force, and what it says about the publications behind it. */
+struct header_state {
+        enum pub_kind kind;
+        bool pending; /* REQUEST or REPLY whose publication has not come yet */
+        uint64_t flags, id, ttl_ms;
+        uint64_t timeout_ms, max_fds; /* REQUEST */
+        uint64_t token;               /* REPLY */
+};
+
 struct session {
         struct session_id id; /* generation 0 once disconnected */
         uint64_t number;      /* as the wire says it; never used twice */
@@ -179,7 +190,8 @@ struct session {
         uint64_t owed;        /* of them, admitted: to be given back by CREDIT */
         struct list parked;   /* struct parked, in order; only the first one is routed */
         uint64_t parked_bytes;
-        struct upload *upload; /* between BEGIN and END; else NULL */
+        struct upload *upload;    /* between BEGIN and END; else NULL */
+        struct header_state rest; /* in force for the rest of a packet */
 
         struct map requests; /* own ones, by id */
         struct list held;    /* struct holder: requests of others that it may answer */
@@ -196,17 +208,6 @@ struct session {
 };
 
 /* ------------------------------------------------------------ publications */
-
-enum pub_kind { PUB_PLAIN, PUB_REQUEST, PUB_REPLY };
-
-/* The header frame in force, and what it says about the publications behind it. */
-struct header_state {
-        enum pub_kind kind;
-        bool pending; /* REQUEST or REPLY whose publication has not come yet */
-        uint64_t flags, id, ttl_ms;
-        uint64_t timeout_ms, max_fds; /* REQUEST */
-        uint64_t token;               /* REPLY */
-};
 
 /* Why not. The texts are static. */
 struct refusal {
@@ -307,6 +308,16 @@ struct request {
 
 /* -------------------------------------------------------------------- core */
 
+/* What things cost, measured roughly, in units of 15 ns. */
+enum {
+        WORK_FRAME = 1,
+        WORK_CONTROL = 16,
+        WORK_PUBLICATION = 20,
+        WORK_TARGET = 6,
+        WORK_STEP = 4,     /* of a match */
+        WORK_RETAINED = 3, /* looked at for a new subscription */
+};
+
 struct core {
         struct core_config config;
         uint64_t started_ns, now_ns;
@@ -314,6 +325,7 @@ struct core {
         uint32_t *generations;
         size_t n_slots, slot_hint, n_sessions, n_unready, n_ghosts;
         uint64_t last_number, last_token;
+        uint64_t work; /* done, ever: WORK_... */
         struct list dirty, ghosts, runnable, ended;
         struct list due;                /* struct pool: to be run */
         struct list flying, fd_waiters; /* sessions: flight_window */

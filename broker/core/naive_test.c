@@ -330,6 +330,7 @@ static void live(uint64_t seed)
         CHECK(p);
         p->dice = seed;
         fake_init_with(&p->f, limits[seed % 3]);
+        p->f.budget = seed % 2 ? 0 : 1 + seed % 40;
         naive_init(&p->n, queue_messages[seed % 3], 2000, 1000);
         p->n.now = p->f.now_ns;
         for (int i = 0; i < STEPS; i++) {

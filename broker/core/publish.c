@@ -240,6 +240,7 @@ static void publish_one(struct core *c, struct session *s, struct run *run)
         struct pub pub = {.header = run->header, .n_frames = run->n_frames, .cost = run->cost};
         struct flight f = {.publisher = s, .pub = &pub};
 
+        c->work += WORK_PUBLICATION;
         pub.refusal = judge_run(c, s, run);
         if (!pub.refusal.code && !(pub.msg = new_msg(c, s, run)))
                 pub.refusal = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory"};

@@ -148,6 +148,7 @@ void retain_send(struct core *c, struct session *s, struct sub *sub, struct slic
         struct subset *set = NULL;
         int result = 0;
 
+        c->work += c->retained.n * WORK_RETAINED;
         list_for_each_safe (link, &c->retained_order) {
                 struct retained *r = list_entry(link, struct retained, in_order);
                 const struct msg *m = r->msg;

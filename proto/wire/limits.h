@@ -133,10 +133,10 @@ enum {
         /* "all_queue_bytes": of it uids other than the broker's own and root have fair shares. */
         LIMIT_ALL_QUEUE_BYTES = 1 << 30,
 
-        /* Packets the broker reads from one session before it looks at the next. */
+        /* Datagrams the broker reads from one listener before it serves the rest. */
         LIMIT_READS_PER_TURN = 16,
         /* Connections accepted from one listener before it serves the rest. */
-        LIMIT_ACCEPTS_PER_TURN = 64,
+        LIMIT_ACCEPTS_PER_TURN = 8,
         /* listen(2) backlog: 1,000 clients that come back at once must fit. */
         LIMIT_BACKLOG = 4096,
         /* Milliseconds a listener rests after accept failed for want of descriptors or memory. */

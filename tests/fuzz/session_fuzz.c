@@ -124,13 +124,17 @@ void play_feed(struct play *p, struct client *c, uint32_t n_fds, uint64_t sealed
                 if (n_fds)
                         must(fdset_new_take(all, n_fds, NULL, &fds) == 0);
                 note_credit(c, exact, len);
-                core_input(p->core, c->id,
-                        &(struct core_arrival){.data = exact,
-                                .len = len,
-                                .fds = fds,
-                                .sealed_bytes = sealed_bytes},
-                        p->now_ns);
-                play_check(p);
+                struct core_arrival a = {.data = exact,
+                        .len = len,
+                        .fds = fds,
+                        .sealed_bytes = sealed_bytes,
+                        .budget = len % 3}; /* some in pieces */
+                for (size_t n; a.len; a.data = (const uint8_t *)a.data + n, a.len -= n) {
+                        n = core_input(p->core, c->id, &a, p->now_ns);
+                        a.is_rest = true;
+                        must(n > 0);
+                        play_check(p);
+                }
         }
         free(exact);
         buf_clear(&p->packet);

@@ -213,21 +213,21 @@ static bool is_about(const struct section *s, const struct policy_subject *who)
 
 /* The filter of `g` for this uid, which stays valid: a number is a token. Returns its length; 0: it
  * would be too long. */
-static size_t fill_in(const struct grant *g, uint32_t uid, char ret[WIRE_TOPIC_BYTES + 16])
+static size_t fill_in(const struct grant *g, uint32_t uid, char ret[WIRE_TOPIC_BYTES])
 {
         size_t len = 0;
 
         for (struct token t = token_first(g->filter, g->len); t.data; t = token_next(&t)) {
+                char number[11];
+                const void *data = is_per_uid(&t) ? (const void *)number : t.data;
+                size_t digits = (size_t)snprintf(number, sizeof(number), "%" PRIu32, uid);
+                size_t n = is_per_uid(&t) ? digits : t.len;
+                if (len + (len > 0) + n > WIRE_TOPIC_BYTES)
+                        return 0;
                 if (len)
                         ret[len++] = '.';
-                if (is_per_uid(&t)) {
-                        len += (size_t)snprintf(ret + len, 11, "%" PRIu32, uid);
-                } else {
-                        memcpy(ret + len, t.data, t.len);
-                        len += t.len;
-                }
-                if (len > WIRE_TOPIC_BYTES)
-                        return 0;
+                memcpy(ret + len, data, n);
+                len += n;
         }
         return len;
 }
@@ -239,7 +239,7 @@ bool policy_is_about_filters(enum policy_action action)
 
 static bool covers(const struct grant *g, uint32_t uid, const void *what, size_t len)
 {
-        char own[WIRE_TOPIC_BYTES + 16];
+        char own[WIRE_TOPIC_BYTES];
         const char *filter = g->is_per_uid ? own : g->filter;
         size_t filter_len = g->is_per_uid ? fill_in(g, uid, own) : g->len;
 

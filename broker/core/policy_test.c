@@ -1,7 +1,9 @@
 /* The rules by themselves: what is written is allowed, and nothing else. */
 #include "broker/core/policy.h"
+#include "proto/wire/limits.h"
 #include "tests/harness/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,5 +249,26 @@ TEST(it_explains_itself)
                                      "any:\n"
                                      "  may not connect\n");
         buf_deinit(&text);
+        policy_free(p);
+}
+
+TEST(a_filter_that_a_uid_makes_too_long_allows_nothing)
+{
+        struct policy *p = fresh();
+        char filter[WIRE_TOPIC_BYTES + 1], topic[WIRE_TOPIC_BYTES + 1];
+        size_t len = 0;
+
+        begin(p, POLICY_ANY, 0, "any");
+        while (len < 15 * strlen("%uid."))
+                len += (size_t)snprintf(filter + len, sizeof(filter) - len, "%%uid.");
+        memset(filter + len, 'x', WIRE_TOPIC_BYTES - len);
+        filter[WIRE_TOPIC_BYTES] = 0;
+        grant(p, POLICY_PUBLISH, filter, 1);
+        CHECK(!may(p, 4294967294, 1, POLICY_PUBLISH, "a"));
+        CHECK(!may(p, 12345, 1, POLICY_PUBLISH, "a"));
+        memcpy(topic, filter, sizeof(topic));
+        for (size_t at = 0; at < 15 * strlen("%uid."); at += strlen("%uid."))
+                memcpy(topic + at, "1234", 4);
+        CHECK(may(p, 1234, 1, POLICY_PUBLISH, topic));
         policy_free(p);
 }

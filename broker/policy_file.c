@@ -250,15 +250,40 @@ static void cut_comment(char *line)
         }
 }
 
-static bool is_fit(struct parser *p, const char *line)
+/* `NAME: VALUE`, which libinih would take for `NAME = VALUE`. */
+static bool has_colon(const char *line)
 {
-        const char *first = line + strspn(line, " \t");
+        for (const char *at = line; (at = strchr(at, ':')); at++) {
+                if (is_blank((char[]){at[1], 0}) || (at > line && is_blank((char[]){at[-1], 0})))
+                        return true;
+        }
+        return false;
+}
 
-        if (first == line || is_blank(line))
-                return true;
-        if (!strchr(first, '=') && p->is_continued)
-                return true;
-        fail(p, "an indented line goes on with the one before: NAME = VALUE is not indented");
+static const char *fault_of(const struct parser *p, const char *line)
+{
+        const char *first = line + strspn(line, " \t"), *close = strchr(line, ']');
+
+        if (is_blank(line))
+                return NULL;
+        if (*line == '[')
+                return close && !is_blank(close + 1) ? "[SECTION] stands alone" : NULL;
+        if (first == line)
+                return line[strcspn(line, "=:")] == ':' ? "expected NAME = VALUE" : NULL;
+        if (!p->is_continued || *first == '[' || strchr(first, '=') || has_colon(first))
+                return "an indented line goes on with the one before: NAME = VALUE is not indented,"
+                       " nor is [SECTION]";
+        return NULL;
+}
+
+/* Some would be taken for blanks, or for the end of a line. */
+static bool has_control(const uint8_t *line, size_t len)
+{
+        for (size_t i = 0; i < len; i++) {
+                bool is_end = line[i] == '\n' || (line[i] == '\r' && i + 2 >= len);
+                if (line[i] < ' ' && line[i] != '\t' && !is_end)
+                        return true;
+        }
         return false;
 }
 
@@ -272,10 +297,8 @@ static char *read_line(char *line, int room, void *arg)
         if (!len || p->error)
                 return NULL;
         p->line++;
-        if (memchr(p->at, 0, len)) {
-                fail(p, "a NUL byte");
+        if (has_control(p->at, len) && !fail(p, "a control character, or a NUL byte"))
                 return NULL;
-        }
         if (len >= (size_t)room) {
                 fail(p, "longer than %d bytes: go on in the next line, indented", room - 2);
                 return NULL;
@@ -286,7 +309,8 @@ static char *read_line(char *line, int room, void *arg)
         p->at += len;
         if (*line == '[')
                 p->is_continued = false;
-        return is_fit(p, line) ? line : NULL;
+        const char *why = fault_of(p, line);
+        return why && !fail(p, "%s", why) ? NULL : line;
 }
 
 static void parse(struct parser *p)

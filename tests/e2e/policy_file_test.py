@@ -36,6 +36,16 @@ BAD = (
     (b"[any]\npublish = a\x00b\n", 2, "NUL"),
     (b"[any]\npublish = " + b"a" * 300 + b"\n", 2, "longer than"),
     (b"[any]\npublish = \xff\xfe\n", 2, "not a filter"),
+    # What a lenient reader would take for a part of the list before it, and so grant.
+    (b"[any]\npublish = a\n  [user 4711]\nsee-sys = yes\n", 3, "nor is .SECTION"),
+    (b"[any]\npublish = a\n  subscribe : b\n", 3, "not indented"),
+    (b"[any]\npublish = a\n  subscribe: b\n", 3, "not indented"),
+    (b"[any]\npublish = a\n\fsubscribe = b\n", 3, "control"),
+    (b"[any]\npublish = a\n\vb.>\n", 3, "control"),
+    (b"[any]\npublish = a\rsubscribe = b\n", 2, "control"),
+    # What it would pass over.
+    (b"[user 4711] connect = no\n[any]\nconnect = yes\n", 1, "stands alone"),
+    (b"[any]\nconnect: yes\n", 2, "expected NAME = VALUE"),
 )
 
 GOOD = b"""\

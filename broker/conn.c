@@ -277,20 +277,22 @@ static void say_last_word(struct conn *conn)
         (void)send_all(conn);
 }
 
-static void let_descriptors_in(struct conn *conn)
+void conn_let_fds_in(struct conn *conn)
 {
-        if (conn->takes_fds || !core_may_send_fds(conn->server->core, conn->id))
+        bool may = core_may_send_fds(conn->server->core, conn->id);
+
+        if (conn->takes_fds == may)
                 return;
-        conn->takes_fds = true;
-        /* If that fails its client is told EPERM by the kernel when it tries. */
-        (void)!link_allow_fds(conn->link, true);
+        conn->takes_fds = may;
+        /* If that fails the kernel tells its client EPERM when it tries, or the core refuses. */
+        (void)!link_allow_fds(conn->link, may);
 }
 
 static void flush(struct conn *conn)
 {
         struct server *s = conn->server;
 
-        let_descriptors_in(conn);
+        conn_let_fds_in(conn);
         bool all = send_all(conn) && !link_is_unsent(conn->link);
         bool is_waiting = !all && !conn->is_deaf && !conn->is_resting;
         if (!all && core_is_ending(s->core, conn->id)) {

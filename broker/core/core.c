@@ -94,7 +94,8 @@ bool core_may_send_fds(struct core *c, struct session_id id)
 {
         const struct session *s = session_find(c, id);
 
-        return s && s->state == SESSION_OPEN && (s->rights & (WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD));
+        return s && (s->state == SESSION_OPEN || s->state == SESSION_LEAVING) &&
+               (s->rights & (WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD));
 }
 
 bool core_is_over(struct core *c, struct session_id id)

@@ -1,7 +1,10 @@
 """A policy at work: real users, real groups, and a file that changes while the broker runs."""
 
+import contextlib
 import os
 import signal
+import socket
+import unittest
 
 import harness
 import uid_case
@@ -9,6 +12,15 @@ from child import eventually
 from uid_case import NOBODY, SOMEBODY, OtherUid
 from wire_case import confirmed, status, subscribe, sync, take_deliveries
 from wire_codec import Code, Gap, Rights
+
+SO_PASSRIGHTS = 83
+
+
+def can_refuse():
+    """SO_PASSRIGHTS is there."""
+    with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+        return sock.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 1
+    return False
 
 
 class Policy(OtherUid):
@@ -135,6 +147,25 @@ class Policy(OtherUid):
         subscribe(root, ">")
         self.assertEqual(confirmed(root, "a.b"), 1)
         self.assertEqual(take_deliveries(root, 1)[0].topic, "a.b")
+        child.end()
+
+    @unittest.skipUnless(can_refuse(), "before Linux 6.16 the kernel lets all descriptors in")
+    def test_no_descriptors_come_in_when_the_right_is_gone(self):
+        self.start(f"[user {NOBODY}]\npublish = >\nsend-fds = a\n")
+
+        def act(child):
+            session = self.connect(self.name)
+            ends = os.pipe()
+            self.assertEqual(session.answer(session.publish("a", fds=ends, confirm=True)).value, 0)
+            child.say("in")
+            child.hear()
+            with self.assertRaises(PermissionError):    # although it has not read RIGHTS yet
+                session.publish("a", fds=ends)
+
+        child = self.as_user(NOBODY, act)
+        child.hear()
+        self.reload(f"[user {NOBODY}]\npublish = >\n")
+        child.say("go")
         child.end()
 
     def test_the_sessions_of_a_uid_are_bounded_and_no_others(self):

@@ -104,7 +104,8 @@ bool core_datagram(struct core *c, const struct core_peer *sender, const void *p
 
         c->now_ns = now_ns;
         c->count.datagrams++;
-        struct policy_subject subject = {.uid = sender->uid, .gid = sender->gid};
+        struct policy_subject subject = {
+                .uid = sender->uid, .gid = sender->gid, .has_unknown_groups = true};
         struct identity *who = identity_get(c, &subject);
         bool is_fine = who && who->may_connect && read_datagram(at, at + len, &d) &&
                        is_fit(&d.pub) && may_publish(c, who, &d.pub.topic) &&

@@ -150,7 +150,7 @@ struct client *fake_connect_as(struct fake *f, const struct core_peer *peer)
         struct client *c = new_client(f);
 
         enter(f);
-        int r = core_open(f->core, peer, NULL, f->now_ns, &c->id);
+        int r = core_open(f->core, peer, &(struct core_groups){NULL, 0}, f->now_ns, &c->id);
         leave(f);
         c->is_gone = r < 0; /* without memory: for tests that take it away */
         fake_flush(f);

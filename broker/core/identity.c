@@ -16,6 +16,7 @@ static uint64_t hash_who(const struct core *c, const struct policy_subject *who)
 static bool is_same(const struct policy_subject *a, const struct policy_subject *b)
 {
         return a->uid == b->uid && a->gid == b->gid && a->n_groups == b->n_groups &&
+               a->has_unknown_groups == b->has_unknown_groups &&
                (!a->n_groups || !memcmp(a->groups, b->groups, a->n_groups * sizeof(uint32_t)));
 }
 

@@ -296,11 +296,28 @@ bool policy_may(const struct policy *p, const struct policy_subject *who, enum p
         return false;
 }
 
+static bool is_denied_to_a_group(const struct policy *p, struct policy_reason *ret_reason)
+{
+        list_for_each (link, &p->sections) {
+                const struct section *s = list_entry(link, struct section, link);
+                list_for_each (at, &s->grants) {
+                        struct walk w = {.section = s, .grant = list_entry(at, struct grant, link)};
+                        if (s->who != POLICY_GROUP || !w.grant->is_no)
+                                continue;
+                        give_reason(&w, ret_reason);
+                        return true;
+                }
+        }
+        return false;
+}
+
 bool policy_may_connect(
         const struct policy *p, const struct policy_subject *who, struct policy_reason *ret_reason)
 {
         bool may = false;
 
+        if (who->has_unknown_groups && is_denied_to_a_group(p, ret_reason))
+                return false;
         for (struct walk w = {.policy = p, .who = who}; next(&w);) {
                 if (w.grant->is_no || !may)
                         give_reason(&w, ret_reason);

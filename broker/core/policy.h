@@ -69,6 +69,7 @@ struct policy_subject {
         uint32_t uid, gid;
         const uint32_t *groups; /* [n_groups], supplementary */
         size_t n_groups;
+        bool has_unknown_groups; /* nobody could tell: what keeps any group out keeps it out */
 };
 
 enum {

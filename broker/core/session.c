@@ -72,7 +72,8 @@ static int find_slot(struct core *c, uint32_t *ret_slot)
 static struct session *session_new(
         struct core *c, const struct core_peer *peer, const struct core_groups *groups)
 {
-        struct policy_subject who = {.uid = peer->uid, .gid = peer->gid};
+        struct policy_subject who = {
+                .uid = peer->uid, .gid = peer->gid, .has_unknown_groups = !groups};
         struct session *s = calloc(1, sizeof(*s));
 
         if (!s)

@@ -18,6 +18,7 @@ struct msg {
         uint32_t n_fds;    /* as the frame says; n_frames is 1 then */
         uint32_t topic_at, topic_len; /* of the first frame, within data */
         struct fdset *fds;
+        bool has_odd_fds;      /* some of a kind that needs a right of its own */
         struct account *payer; /* with fds: who is charged for them */
         struct msg *original;  /* whose descriptors they are, and charged there; NULL: its own */
         uint64_t placed;       /* bytes of the payload in the last of fds; 0: it is in the frame */

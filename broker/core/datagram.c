@@ -54,14 +54,10 @@ static bool is_fit(const struct msg_pub *pub)
 static bool keep(struct core *c, struct identity *who, const struct datagram *d, struct msg *m)
 {
         struct keeper by = {who, &who->uid->account};
-        const struct slice *topic = &d->pub.topic;
-        struct run run = {.first = d->pub, .len = d->frame.len};
 
         if (!(d->ingress.flags & WIRE_INGRESS_RETAIN))
                 return true;
-        return (who->rights & WIRE_RIGHT_RETAIN) &&
-               identity_may(c, who, POLICY_RETAIN, topic->data, topic->len) &&
-               !retain_judge(c, &by, &run).code && retain_keep(c, m, &by) == 0;
+        return (who->rights & WIRE_RIGHT_RETAIN) && !retain_keep(c, m, &by).code;
 }
 
 static bool may_publish(const struct core *c, const struct identity *who, const struct slice *topic)

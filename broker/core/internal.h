@@ -248,15 +248,17 @@ void pool_answer(struct core *c, struct session *s, const struct msg_ack *m, boo
 void pool_late(struct core *c, struct timer *t);
 void acks_deinit(struct acks *a);
 
-/* retain.c. A keeper is whose value it is, and who is charged for it. retain_judge: may this run be
- * kept? retain_keep does, or clears what was kept; without memory it returns -ENOMEM, and what was
- * kept stays. retain_send queues what matches for a new subscription. */
+/* retain.c. A keeper is whose value it is, and who is charged for it. retain_judge: is there room
+ * to keep this, of `len` bytes? retain_keep does, or clears what was kept; it judges again, for
+ * much may have happened while the publication waited. What it refuses leaves what was kept.
+ * retain_send queues what matches for a new subscription. */
 struct keeper {
         struct identity *who;
         struct account *account;
 };
-struct refusal retain_judge(const struct core *c, const struct keeper *by, const struct run *run);
-BT_MUST int retain_keep(struct core *c, struct msg *m, const struct keeper *by);
+struct refusal retain_judge(
+        const struct core *c, const struct keeper *by, const struct msg_pub *pub, size_t len);
+struct refusal retain_keep(struct core *c, struct msg *m, const struct keeper *by);
 void retain_judge_again(struct core *c); /* their owners may have lost the right */
 void retain_send(struct core *c, struct session *s, struct sub *sub, struct slice filter);
 void retain_deinit(struct core *c);

@@ -150,6 +150,6 @@ struct refusal judge_run(const struct core *c, const struct session *s, const st
         if (!why.code && n_fds && account_refuses(c, s->who, s->account, QUOTA_FDS, n_fds))
                 why = REFUSAL(LIMIT, "uid_fds", "too many descriptors of your uid are open here");
         if (!why.code && run->header.kind == PUB_PLAIN && (run->header.flags & WIRE_INGRESS_RETAIN))
-                why = retain_judge(c, &(struct keeper){s->who, s->account}, run);
+                why = retain_judge(c, &(struct keeper){s->who, s->account}, &run->first, run->len);
         return why;
 }

@@ -127,6 +127,22 @@ static void publish_to_broker(struct core *c, struct flight *f)
                 refuse(c, f, WIRE_CODE_NO_RESPONDERS, "", "no responders");
 }
 
+/* Returns false if it is refused. Of what a session that is gone has left, a will above all, the
+ * receivers learn even if it cannot be kept: nobody is there to be told. */
+static bool keep(struct core *c, const struct flight *f)
+{
+        const struct keeper by = {f->publisher->who, f->publisher->account};
+        struct refusal why = retain_keep(c, f->pub->msg, &by);
+
+        if (!why.code)
+                return true;
+        if (f->publisher->state == SESSION_GHOST)
+                answer_refusal(c, f->publisher, f->pub, &why); /* which only counts it */
+        else
+                refuse(c, f, why.code, why.limit, why.text);
+        return f->publisher->state == SESSION_GHOST;
+}
+
 /* Sends `f` to all receivers of its topic. Returns true if it is through (or refused), false if it
  * waits, parked. */
 static bool publish_to_topic(struct core *c, struct flight *f)
@@ -139,12 +155,8 @@ static bool publish_to_topic(struct core *c, struct flight *f)
                 refuse_route(c, f, r);
                 return true;
         }
-        bool is_kept = !f->request && (f->pub->header.flags & WIRE_INGRESS_RETAIN);
-        const struct keeper by = {f->publisher->who, f->publisher->account};
-        if (is_kept && retain_keep(c, m, &by) < 0) {
-                refuse(c, f, WIRE_CODE_NO_MEMORY, "", "no memory to retain it");
+        if (!f->request && (f->pub->header.flags & WIRE_INGRESS_RETAIN) && !keep(c, f))
                 return true;
-        }
         if (f->request) {
                 m->token = f->request->token;
                 m->flags |= WIRE_DELIVERY_REQUEST;
@@ -231,6 +243,7 @@ static struct msg *new_msg(struct core *c, const struct session *s, struct run *
         m->ttl_ns = run->header.kind == PUB_PLAIN ? run->header.ttl_ms * UINT64_C(1000000) : 0;
         m->sender = s->number;
         m->peer = s->peer;
+        m->has_odd_fds = run->has_odd_fds;
         msg_take_fds(m, take_ptr(run->fds), s->account);
         return m;
 }

@@ -60,14 +60,14 @@ static bool is_empty(const struct msg_pub *pub)
         return pub->payload.data && !pub->payload.len && !pub->n_fds;
 }
 
-struct refusal retain_judge(const struct core *c, const struct keeper *by, const struct run *run)
+struct refusal retain_judge(
+        const struct core *c, const struct keeper *by, const struct msg_pub *pub, size_t len)
 {
         const struct core_limits *limits = &c->config.limits;
-        const struct msg_pub *pub = &run->first;
         const struct retained *r = find(c, pub->topic.data, pub->topic.len);
-        uint64_t own = run->len + pub->size;
+        uint64_t own = len + pub->size;
         uint64_t before = r ? weight(r->msg) : 0;
-        bool was_own = r && r->payer->parent == by->account->parent;
+        bool was_own = r && r->owner->uid == by->who->uid;
         const char *limit;
 
         if (is_empty(pub))
@@ -103,14 +103,12 @@ static int add(struct core *c, struct msg *m, const struct keeper *by)
         return 0;
 }
 
-int retain_keep(struct core *c, struct msg *m, const struct keeper *by)
+static int replace(
+        struct core *c, struct msg *m, const struct msg_pub *pub, const struct keeper *by)
 {
         struct retained *r = find(c, m->data + m->topic_at, m->topic_len);
-        struct msg_pub pub;
 
-        if (msg_decode(m, &pub) != 0)
-                return 0;
-        if (is_empty(&pub)) {
+        if (is_empty(pub)) {
                 if (r)
                         forget(c, r);
                 return 0;
@@ -121,6 +119,22 @@ int retain_keep(struct core *c, struct msg *m, const struct keeper *by)
         take(r, m, by);
         give_back(&before);
         return 0;
+}
+
+struct refusal retain_keep(struct core *c, struct msg *m, const struct keeper *by)
+{
+        struct refusal why = {.code = WIRE_CODE_NONE};
+        struct msg_pub pub;
+
+        if (msg_decode(m, &pub) != 0)
+                return why;
+        if (!identity_may(c, by->who, POLICY_RETAIN, pub.topic.data, pub.topic.len))
+                return (struct refusal){WIRE_CODE_REFUSED, "",
+                        "you have no right to retain messages on this topic"};
+        why = retain_judge(c, by, &pub, m->len);
+        if (!why.code && replace(c, m, &pub, by) < 0)
+                why = (struct refusal){WIRE_CODE_NO_MEMORY, "", "no memory to retain it"};
+        return why;
 }
 
 static int send(struct core *c, const struct retained *r, struct sub *sub, struct subset *set)

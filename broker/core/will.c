@@ -47,11 +47,11 @@ void will_keep(struct core *c, struct flight *f)
 bool will_is_allowed(const struct core *c, const struct session *s)
 {
         const struct msg *m = s->will.msg;
-        const uint8_t *topic = m->data + m->topic_at;
-        bool is_kept = s->will.flags & WIRE_INGRESS_RETAIN;
+        const struct header_state h = {.flags = s->will.flags | WIRE_INGRESS_WILL};
+        const struct slice topic = {m->data + m->topic_at, m->topic_len};
+        const struct burden b = {.n_fds = msg_user_fds(m), .are_odd = m->has_odd_fds};
 
-        return identity_may(c, s->who, POLICY_WILL, topic, m->topic_len) &&
-               (!is_kept || identity_may(c, s->who, POLICY_RETAIN, topic, m->topic_len));
+        return s->who->may_connect && !judge_policy(c, s, &h, &topic, &b).code;
 }
 
 void will_hasten(struct session *s)

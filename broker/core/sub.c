@@ -28,7 +28,8 @@ uint64_t sub_at_most(uint64_t wanted, uint64_t most)
 
 bool sub_is_allowed(const struct core *c, const struct session *s, struct slice filter, bool group)
 {
-        if (topic_is_reserved(filter.data, filter.len))
+        /* A member of a group takes away from the others, which nothing allows on these. */
+        if (topic_is_reserved(filter.data, filter.len) && !group)
                 return identity_may(c, s->who, POLICY_SEE_SYS, NULL, 0);
         return identity_may(
                 c, s->who, group ? POLICY_JOIN : POLICY_SUBSCRIBE, filter.data, filter.len);

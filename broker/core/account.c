@@ -1,8 +1,9 @@
 /* Design note. Fair shares: who takes part of something scarce may have no more than what is left
  * and its own part, divided by all who have some and one more. So whoever comes next finds
- * something, the first may have half, and nobody can take it all by taking it often. It is asked
- * twice: of a session within the quota of its uid, and of a uid within what the bus has. The
- * broker's own uid and root are not asked: they own the bus, and its own limits hold for them.
+ * something, the first may have half, and nobody can take it all by taking it often. But where
+ * nobody has anything one thing fits, however large: a quota of one is one. It is asked twice: of a
+ * session within the quota of its uid, and of a uid within what the bus has. The broker's own uid
+ * and root are not asked: they own the bus, and its own limits hold for them.
  *
  * The rate of connections is kept as one number for each uid: the time at which all connections
  * that it has made would be paid for, if they cost 1 s / uid_connects each. It may be a second
@@ -159,6 +160,8 @@ static bool is_fair(
         uint64_t n = (uint64_t)a->parent->n_users[quota] + !mine;
         uint64_t left = most > used ? most - used : 0;
 
+        if (!used)
+                return amount <= most;
         return (left + mine) / (n + 1) >= mine + amount;
 }
 

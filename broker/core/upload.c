@@ -114,9 +114,9 @@ static struct refusal judge(const struct core *c, const struct session *s, const
                 return why;
         if (pub->size > c->config.limits.payload_bytes)
                 return TOO_LARGE;
-        if (c->bus.used[QUOTA_FDS] > c->config.limits.held_fds) /* with its own */
+        if (c->bus.used[QUOTA_FDS] + pub->n_fds > c->config.limits.held_fds)
                 return TOO_MANY_FDS;
-        if (account_refuses(c, s->who, s->account, QUOTA_FDS, 0))
+        if (pub->n_fds && account_refuses(c, s->who, s->account, QUOTA_FDS, pub->n_fds))
                 return TOO_MANY_OF_UID;
         if (pub->n_headers && headers_check(pub->headers, false, &text) != 0)
                 return (struct refusal){WIRE_CODE_BAD_HEADERS, "", text};
@@ -152,11 +152,11 @@ int upload_begin(struct core *c, struct session *s, const struct begun *b)
         u->header = *b->header;
         u->fds = b->fds;
         u->has_odd_fds = b->has_odd_fds;
-        account_charge(s->account, QUOTA_FDS, fdset_n(u->fds));
         u->cost = b->cost;
         u->file = -1;
         s->upload = u;
         struct refusal why = judge(c, s, u);
+        account_charge(s->account, QUOTA_FDS, fdset_n(u->fds));
         if (why.code)
                 refuse(c, s, &why);
         return 0;

@@ -10,6 +10,8 @@
  * passed, and a little longer; then it goes without its descriptors, and its sender is told. */
 #include "broker/core/internal.h"
 
+#include <string.h>
+
 /* Receivers that were ended for not reading, after stall_ms, are given so much more time to close.
  */
 #define PATIENCE_NS (LIMIT_FLIGHT_PATIENCE_MS * UINT64_C(1000000))
@@ -135,16 +137,36 @@ void flight_scarce(struct core *c, struct session *s)
         flight_wait(c, s, e->msg->n_fds);
 }
 
+/* `w` waits for descriptors of `s`: not if its own uid has as many as it may have. */
+static bool waits_for(const struct core *c, const struct session *w, const struct session *s)
+{
+        if (w->who->uid == s->who->uid || w->flight.is_held)
+                return true;
+        const struct entry *e = list_is_empty(&w->queue) ? NULL : queue_first(w);
+        uint32_t n = e && e->msg ? e->msg->n_fds : 0;
+        const char *limit = account_refuses(c, w->who, w->account, QUOTA_FLIGHT_FDS, n);
+        return !limit || strcmp(limit, policy_quota_name(QUOTA_FLIGHT_FDS)) != 0;
+}
+
+static bool is_waited_for(const struct core *c, const struct session *s)
+{
+        list_for_each (link, &c->fd_waiters) {
+                if (waits_for(c, list_entry(link, struct session, flight.waits), s))
+                        return true;
+        }
+        return false;
+}
+
 void flight_tick(struct core *c)
 {
-        struct list *link;
-
         if (list_is_empty(&c->fd_waiters))
                 return;
-        while ((link = list_first(&c->flying))) {
+        list_for_each_safe (link, &c->flying) {
                 struct session *s = list_entry(link, struct session, flight.flying);
                 if (s->flight.since_ns + stall_ns(c) > c->now_ns)
                         break;
+                if (!is_waited_for(c, s))
+                        continue;
                 list_remove(link);
                 session_end(c, s, WIRE_CODE_STALLED,
                         "descriptors are not received, and others wait (limit stall_ms)");

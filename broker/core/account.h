@@ -101,7 +101,7 @@ struct identity *identity_get(struct core *c, const struct policy_subject *who);
 struct identity *identity_ref(struct identity *id);
 void identity_unref(struct identity *id); /* NULL is fine */
 
-/* identity_may: as policy_may, for who is subject to a policy. */
+/* identity_may: as policy_may, for who is subject to a policy; who may not connect may nothing. */
 bool identity_may(const struct core *c, const struct identity *id, enum policy_action action,
         const void *what, size_t len);
 

@@ -114,7 +114,8 @@ bool identity_may(const struct core *c, const struct identity *id, enum policy_a
 
         if (bt_likely(id->is_trusted))
                 return true;
-        return c->policy && policy_may(c->policy, &id->who, action, what, len, &why);
+        return id->may_connect && c->policy &&
+               policy_may(c->policy, &id->who, action, what, len, &why);
 }
 
 void identities_judge(struct core *c)

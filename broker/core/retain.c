@@ -190,8 +190,7 @@ void retain_judge_again(struct core *c)
                 struct retained *r = list_entry(link, struct retained, in_order);
                 const struct msg *m = r->msg;
                 const uint8_t *topic = m->data + m->topic_at;
-                if (!r->owner->may_connect ||
-                        !identity_may(c, r->owner, POLICY_RETAIN, topic, m->topic_len))
+                if (!identity_may(c, r->owner, POLICY_RETAIN, topic, m->topic_len))
                         forget(c, r);
         }
 }

@@ -114,6 +114,23 @@ TEST(a_value_that_waited_is_not_kept_when_the_right_is_gone)
         fake_deinit(&f);
 }
 
+TEST(a_value_that_waited_is_not_kept_for_who_is_kept_out)
+{
+        struct fake f;
+        struct client *slow;
+        fake_init_with(&f, "queue_messages=1");
+        fake_policy(&f, "any publish:> retain:>");
+        struct client *c = held_up(&f, &slow);
+
+        keep(c, 0, "r");
+        fake_policy(&f, "any publish:> retain:> user:2000 connect:no");
+        expect_bye(c, WIRE_CODE_REFUSED);
+        fake_room(slow, SIZE_MAX);
+        CHECK_EQ(fake_report(&f, "parked"), 0);
+        CHECK_EQ(n_kept(&f), 0);
+        fake_deinit(&f);
+}
+
 /* ------------------------------------------------------------------- dying */
 
 TEST(wills_are_not_kept_beyond_the_quota)

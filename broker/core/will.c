@@ -51,7 +51,7 @@ bool will_is_allowed(const struct core *c, const struct session *s)
         const struct slice topic = {m->data + m->topic_at, m->topic_len};
         const struct burden b = {.n_fds = msg_user_fds(m), .are_odd = m->has_odd_fds};
 
-        return s->who->may_connect && !judge_policy(c, s, &h, &topic, &b).code;
+        return !judge_policy(c, s, &h, &topic, &b).code;
 }
 
 void will_hasten(struct session *s)

@@ -2,26 +2,30 @@
  * and a script parses it. It must fit one frame: when there are many sessions, those with the
  * largest backlog are listed, for they are the ones somebody is looking for. */
 #include "broker/core/internal.h"
+#include "proto/wire/topic.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* 96 sessions of at most 450 bytes each, 32 uids of 360, 49 refusals of 130, and the counts, are
  * under WIRE_FRAME_BYTES. */
 enum { REPORT_SESSIONS = 96, REPORT_UIDS = 32 };
 
-/* Names are plain text (checked at HELLO); quotes and backslashes are all that JSON minds in them.
- */
+/* Names of sessions are plain text (checked at HELLO), and quotes and backslashes are all that JSON
+ * minds in them; the path of a policy may be anything. */
 int report_string(struct buf *out, const char *text)
 {
+        bool is_plain = text_is_plain(text, strlen(text));
         int r = buf_push(out, "\"", 1);
 
         for (; *text && r == 0; text++) {
                 if (*text == '"' || *text == '\\')
                         r = buf_push(out, "\\", 1);
                 if (r == 0)
-                        r = buf_push(out, text, 1);
+                        r = buf_push(
+                                out, is_plain || (*text >= ' ' && *text <= '~') ? text : "?", 1);
         }
         return r < 0 ? r : buf_push(out, "\"", 1);
 }

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A checker of RFC 8259, without numbers' fractions: each returns what stands behind, or NULL. */
@@ -207,5 +208,53 @@ TEST(publishing_to_the_broker_is_refused)
         fake_pub(c, "$sys.status", "x");
         expect_err(c, 0, WIRE_CODE_REFUSED);
         expect_nothing(sub);
+        fake_deinit(&f);
+}
+
+/* As large as it can get: it is one frame all the same. */
+TEST(a_crowd_of_many_uids_with_long_names_and_every_refusal_fits_one_frame)
+{
+        struct fake f;
+        struct buf json = BUF_INIT;
+        char name[WIRE_NAME_BYTES + 1];
+        fake_init_with(&f, "sessions=1024");
+        fake_policy(&f, "any publish:> uid_sessions:8");
+
+        memset(name, '"', WIRE_NAME_BYTES);
+        name[WIRE_NAME_BYTES] = 0;
+        for (uint32_t i = 0; i < 900; i++) {
+                struct core_peer peer = {.pid = INT32_MAX - (int)i,
+                        .uid = i % 3 ? UINT32_MAX - 1 - i % 300 : 1000,
+                        .gid = UINT32_MAX - 1};
+                struct client *c = fake_connect_as(&f, &peer);
+                say_hello(c, name);
+                fake_go(c);
+                if (i == 500)
+                        fake_tick(&f, 5000);
+        }
+        CHECK_EQ(core_report(f.core, f.now_ns, &json), 0);
+        CHECK(json.len < WIRE_FRAME_BYTES * 8 / 10);
+        buf_deinit(&json);
+        fake_deinit(&f);
+}
+
+TEST(what_a_policy_is_called_is_a_json_string_whatever_it_is)
+{
+        struct fake f;
+        struct policy *p = policy_new("/x\n\"\x01\xff.conf");
+        fake_init(&f);
+        struct client *own = fake_open(&f);
+
+        if (!p)
+                abort();
+        CHECK_EQ(policy_add_section(p, POLICY_ANY, 0, "any", 1), 0);
+        CHECK_EQ(policy_allow(p, POLICY_CONNECT, 2), 0);
+        core_set_policy(f.core, p, f.now_ns);
+        say_request(own, 1, 1000);
+        say_pub(own, "$sys.may", "connect - 2000 2000");
+        fake_go(own);
+        expect_pub(own, "",
+                "{\"may\":true,\"because\":\"the policy\",\"file\":\"/x?\\\"??.conf\",\"line\":2,"
+                "\"section\":\"any\"}");
         fake_deinit(&f);
 }

@@ -30,9 +30,10 @@ struct cast {
 void oom_stream(struct cast *t);
 void oom_go(struct cast *t, struct client *c);
 
-/* The plays: oom_acts.c, oom_acts_keep.c and oom_acts_large.c. */
+/* The plays: oom_acts.c, oom_acts_keep.c and so on. */
 void oom_play_small(struct cast *t);
 void oom_play_keep(struct cast *t);
 void oom_play_large(struct cast *t);
+void oom_play_strangers(struct cast *t);
 
 #endif

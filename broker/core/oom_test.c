@@ -72,6 +72,7 @@ static const struct play plays[] = {
         {oom_play_small, "queue_messages=8"},
         {oom_play_keep, "queue_messages=6 retained=5"},
         {oom_play_large, "queue_messages=4 flight_fds=20 stall_ms=1000"},
+        {oom_play_strangers, "queue_messages=4 flight_fds=20"},
 };
 
 static void play_all(bool for_ever)

@@ -126,6 +126,7 @@ uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t n)
                 h = mix(h ^ word, ODD_A);
         }
         word = 0;
-        memcpy(&word, p, n);
+        if (n)
+                memcpy(&word, p, n);
         return mix(h ^ word, ODD_B);
 }

@@ -98,9 +98,9 @@ BT_MUST int core_new(const struct core_config *config, uint64_t now_ns, struct c
 /* core_free frees everything, queued descriptors included. NULL is fine; returns NULL. */
 struct core *core_free(struct core *core);
 
-/* core_open makes a session for a connection; `groups` (NULL: nobody knows) is copied. One that may not
- * come in (its uid, a limit) gets a session too, which only says BYE and ends: the shell treats all
- * alike. Returns 0 · -ENOMEM. */
+/* core_open makes a session for a connection; `groups` (NULL: nobody knows) is copied. One that may
+ * not come in (its uid, a limit) gets a session too, which only says BYE and ends: the shell treats
+ * all alike. Returns 0 · -ENOMEM. */
 BT_MUST int core_open(struct core *core, const struct core_peer *peer,
         const struct core_groups *groups, uint64_t now_ns, struct session_id *ret_id);
 

@@ -327,3 +327,36 @@ TEST(descriptors_that_wait_for_their_uid_are_no_reason_to_end_others)
         CHECK(!calm->is_gone);
         fake_deinit(&f);
 }
+
+/* Its backlog has room by another's reading alone, and so one message at a time. */
+TEST(who_reads_is_served_although_its_mate_has_used_up_their_quota)
+{
+        struct fake f;
+        fake_init_with(&f, "stall_ms=2000");
+        fake_policy(&f, "any subscribe:> block:a uid_queue_bytes:8000");
+        struct client *pub = fake_open(&f), *other = fake_open(&f), *mate = fake_stranger(&f, 2000),
+                      *one = fake_stranger(&f, 2000);
+        char payload[400];
+        size_t n = 0;
+
+        memset(payload, 'x', sizeof(payload) - 1);
+        payload[sizeof(payload) - 1] = 0;
+        fake_sub_stranger(mate, 1, "m");
+        fake_sub(one, 1, "a");
+        fake_room(mate, 0);
+        fake_room(one, 0);
+        for (int i = 0; i < 40; i++)
+                fake_pub(other, "m", payload);
+        for (int i = 0; i < 20; i++)
+                fake_pub(pub, "a", payload);
+        CHECK(fake_report(&f, "parked") > 10);
+        for (int i = 0; i < 40; i++) {
+                fake_tick(&f, 1000);
+                fake_room(one, 2000);
+                n += fake_count(one);
+        }
+        CHECK(!one->is_gone && !mate->is_gone);
+        CHECK_EQ(n, 20);
+        CHECK_EQ(fake_report(&f, "parked"), 0);
+        fake_deinit(&f);
+}

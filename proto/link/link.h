@@ -34,6 +34,10 @@ enum link_outcome {
 enum {
         /* The longest packet. Streams refuse longer ones; records are bounded by the caller. */
         LINK_PACKET_BYTES = 65536,
+        /* The most descriptors that come with one packet of a stream, which keeps them until the
+         * packet is whole, and that may be never. Those of a record come and go with it, up to
+         * FDSET_MAX. 17: what one publication may have. */
+        LINK_STREAM_FDS = 17,
         /* Bytes of SO_SNDBUF that every link has at least: Linux's usual default. Packets of up to
          * a third of it can be sent whoever made the socket (F4, F5). */
         LINK_SEND_BYTES = 212992,
@@ -110,12 +114,12 @@ BT_MUST int link_flush(struct link *l);
  *
  * buf [cap]   receives `*ret_len` bytes, 1 <= *ret_len <= cap; a stream wants cap >=
  *             LINK_PACKET_BYTES.
- * ret_fds     the caller owns it: up to FDSET_MAX descriptors, close-on-exec; NULL if there are
+ * ret_fds     the caller owns it: up to FDSET_MAX descriptors (LINK_STREAM_FDS), close-on-exec; NULL if there are
  *             none.
  * Returns 0 · LINK_E_AGAIN · LINK_E_EOF · LINK_E_CUT the packet is whole (`*ret_len` is set) but
  *         not all of its descriptors could be had: those that came lie on the yard ·
- *         LINK_E_BROKEN the packet was longer than `cap`, or a stream says no possible length; what
- *         came lies on the yard · -errno. */
+ *         LINK_E_BROKEN the packet was longer than `cap`, or a stream says no possible length, or
+ *         sends more than LINK_STREAM_FDS with a packet; what came lies on the yard · -errno. */
 BT_MUST int link_recv(
         struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds);
 

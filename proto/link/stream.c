@@ -14,6 +14,9 @@
  * memory nothing is lost, the call fails and may be made again. `out` likewise is made before a
  * packet is sent, for its rest. Both are let go as soon as they are empty, unless small.
  *
+ * What came of a packet that is not whole is kept, for as long as its sender likes: 64 KiB, and so
+ * many descriptors as a packet may have. Who sends more is broken.
+ *
  * Who feeds a packet in crumbs while we read could hold us for as long as it likes: a call makes at
  * most PIECES_MAX reads, then says LINK_E_AGAIN, and poll calls it again.
  *
@@ -204,20 +207,31 @@ int stream_flush(struct stream *s)
 }
 
 /* Adds descriptors to those that came with earlier bytes of the packet. Few senders do that. */
-static int add_fds(struct stream *s, struct fdset *more)
+static int join_fds(struct stream *s, struct fdset *more)
 {
         struct fdset *sets[] = {s->extras.fds, more};
-        int fds[FDSET_MAX];
+        int fds[LINK_STREAM_FDS];
         size_t n = 0;
-        bool fits = fdset_n(sets[0]) + fdset_n(sets[1]) <= FDSET_MAX;
 
         s->extras.fds = NULL;
         for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
-                for (size_t k = 0; fits && k < fdset_n(sets[i]); k++)
+                for (size_t k = 0; k < fdset_n(sets[i]); k++)
                         fds[n++] = fdset_steal(sets[i], k);
                 fdset_unref(sets[i]);
         }
-        return fits ? fdset_new_take(fds, n, s->yard, &s->extras.fds) : LINK_E_BROKEN;
+        return fdset_new_take(fds, n, s->yard, &s->extras.fds);
+}
+
+static int add_fds(struct stream *s, struct fdset *more)
+{
+        if (fdset_n(s->extras.fds) + fdset_n(more) > LINK_STREAM_FDS) {
+                fdset_unref(more);
+                return LINK_E_BROKEN;
+        }
+        if (s->extras.fds)
+                return join_fds(s, more);
+        s->extras.fds = more;
+        return 0;
 }
 
 static bool same_cred(const struct msg_extras *a, const struct msg_extras *b)
@@ -228,17 +242,10 @@ static bool same_cred(const struct msg_extras *a, const struct msg_extras *b)
 
 static int add_extras(struct stream *s, const struct msg_extras *more, bool is_first)
 {
-        if (is_first) {
-                s->extras = *more;
-                return 0;
-        }
+        if (is_first)
+                s->extras = (struct msg_extras){.has_cred = more->has_cred, .cred = more->cred};
         s->is_mixed |= !same_cred(&s->extras, more);
-        if (!more->fds)
-                return 0;
-        if (s->extras.fds)
-                return add_fds(s, more->fds);
-        s->extras.fds = more->fds;
-        return 0;
+        return more->fds ? add_fds(s, more->fds) : 0;
 }
 
 /* Reads what is there of the bytes that lack, `*n` of `want` having come, and of what belongs to

@@ -33,6 +33,13 @@ void open_ends(struct ends *e)
         CHECK_EQ(link_allow_fds(e->b, true), 0);
 }
 
+bool are_streams(void)
+{
+        const char *address = getenv("LINK_ADDRESS");
+
+        return address && strncmp(address, "stream:", 7) == 0;
+}
+
 int recv_at_b(struct ends *e)
 {
         int r = recv_any(e->b);

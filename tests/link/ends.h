@@ -14,6 +14,9 @@ struct ends {
 
 void open_ends(struct ends *e);
 
+/* The ends are of a stream. */
+bool are_streams(void);
+
 /* Receives any packet at `b` that `a` has sent or kept; the outcome. */
 int recv_at_b(struct ends *e);
 

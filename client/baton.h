@@ -191,7 +191,8 @@ BATON_API BATON_MUST int baton_publish_wait(
  *
  * p      topic, headers, flags, ttl and descriptors; its payload is not used.
  * size   in bytes, if known, else 0. Other than what was written: baton_write (too much) or
- *        baton_end (too little) fails with -EINVAL. The broker's limit payload_bytes holds as well.
+ *        baton_end (too little) fails with -EINVAL. The broker's limit payload_bytes holds as well;
+ *        and it gives up what nothing is written to for stall_ms (30 s).
  * done   as baton_publish_confirm; NULL: not confirmed.
  * Return as baton_publish_with. -EAGAIN of baton_write or baton_end changes nothing: call it again,
  * after the next baton_process. After any other failure of theirs it is abandoned; `done` is then

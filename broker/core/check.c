@@ -86,7 +86,12 @@ static const char *check_flight(const struct session *s, struct sums *sums)
         sums->flight_fds += n_fds;
         if (s->upload && s->state != SESSION_OPEN)
                 return "an upload of a session that has left";
-        sums->spooled += s->upload ? s->upload->kept : 0;
+        if (s->upload) {
+                sums->spooled += s->upload->kept;
+                sums->timers += !s->upload->is_refused;
+                if (s->upload->is_refused != !s->upload->timer.node.place)
+                        return "an upload without a deadline, or a refused one with one";
+        }
         return NULL;
 }
 

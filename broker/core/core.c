@@ -148,6 +148,9 @@ static void fire(struct core *c, struct timer *t)
         case TIMER_POOL_ENTRY:
                 pool_entry_timer(c, t);
                 break;
+        case TIMER_UPLOAD:
+                upload_timer(c, t);
+                break;
         case TIMER_FLIGHT:
                 flight_tick(c);
                 break;

@@ -153,6 +153,8 @@ const char *upload_end(struct core *c, struct session *s, bool is_given_up, uint
 /* upload_cancel: CANCEL of a request that is not whole yet, if that is the upload. */
 void upload_cancel(struct core *c, struct session *s, uint64_t id);
 void upload_drop(struct core *c, struct session *s);
+/* upload_timer: nothing has come of one for stall_ms. */
+void upload_timer(struct core *c, struct timer *t);
 
 /* admit.c */
 /* admit_all offers `f` to every target of its route. Returns true if it is through, false if it

@@ -26,7 +26,8 @@ enum timer_kind {
         TIMER_FLIGHT,
         TIMER_POOL,
         TIMER_MEMBER,
-        TIMER_POOL_ENTRY
+        TIMER_POOL_ENTRY,
+        TIMER_UPLOAD,
 };
 
 struct timer {
@@ -263,6 +264,8 @@ struct parked {
 
 /* A payload on its way in: what BEGIN said, and what has come of it. */
 struct upload {
+        struct session *session;
+        struct timer timer; /* while nothing comes of it */
         struct header_state header;
         struct msg_pub pub; /* BEGIN; its topic and headers are in `text` */
         struct buf text;

@@ -36,6 +36,8 @@ void sim_publish_fds(struct sim *sim, struct peer *p);
 void sim_upload_begin(struct sim *sim, struct peer *p);
 void sim_upload_more(struct sim *sim, struct peer *p);
 void sim_upload_end(struct sim *sim, struct peer *p, bool is_given_up);
+/* Time passes; nobody waits with a payload until the broker gives it up. */
+void sim_pass(struct sim *sim, uint64_t ms);
 void sim_credit(struct sim *sim, struct peer *p);
 /* The kernel runs short of descriptors, or has enough again. */
 void sim_change_weather(struct sim *sim);

@@ -151,7 +151,21 @@ void sim_upload_more(struct sim *sim, struct peer *p)
         say_chunk(p->c, bytes, (size_t)n);
         p->sent += p->c->packet.len - before;
         u->at += n;
+        u->idle_ms = n ? 0 : u->idle_ms;
         sim_feed(sim, p);
+}
+
+void sim_pass(struct sim *sim, uint64_t ms)
+{
+        for (uint32_t i = 0; i < sim->n_peers; i++) {
+                struct peer *p = sim->peers[i];
+                if (p->has_left || p->c->is_gone || !p->upload.is_on)
+                        continue;
+                p->upload.idle_ms += ms;
+                if (p->upload.idle_ms >= sim->f.config.limits.stall_ms)
+                        sim_upload_end(sim, p, true);
+        }
+        fake_tick(&sim->f, ms);
 }
 
 void sim_credit(struct sim *sim, struct peer *p)

@@ -48,6 +48,7 @@ struct sim_upload {
         uint64_t id; /* 0: none */
         uint32_t asker, n_fds;
         uint64_t size, at;
+        uint64_t idle_ms; /* since its last byte */
 };
 
 struct peer {

@@ -17,7 +17,7 @@ static void step(struct sim *sim)
         if (sim->n_peers < SIM_PEERS && sim_n_live(sim) < SIM_LIVE && (!p || rnd(10) == 0))
                 sim_open_peer(sim);
         else if (!p || what < 5)
-                fake_tick(&sim->f, rnd(200));
+                sim_pass(sim, rnd(200));
         else if (what < 15)
                 sim_subscribe(sim, p);
         else if (what < 20)
@@ -81,7 +81,7 @@ static void drain(struct sim *sim)
                         fake_room(sim->peers[i]->c, SIZE_MAX);
         }
         while (is_busy) {
-                fake_tick(&sim->f, 100); /* and flushes; what was held back is tried again */
+                sim_pass(sim, 100); /* and flushes; what was held back is tried again */
                 sim_read(sim);
                 is_busy = false;
                 for (uint32_t i = 0; i < sim->n_peers; i++)

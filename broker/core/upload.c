@@ -4,7 +4,8 @@
  * store, whose pages cost the broker's heap nothing.
  *
  * What is refused is answered at once, and the rest of it is skipped up to END: its sender may have
- * sent all of it before it hears. */
+ * sent all of it before it hears. So is what its sender does not go on with: what is collected, and
+ * the descriptors of BEGIN, are not for who has fallen asleep over them. */
 #include "broker/core/internal.h"
 #include "proto/wire/headers.h"
 #include "proto/wire/topic.h"
@@ -28,6 +29,8 @@ static const struct refusal SPOOL_FULL = {
         WIRE_CODE_LIMIT, "spool_bytes", "too much of unfinished payloads is collected here"};
 static const struct refusal SPOOL_OF_UID = {WIRE_CODE_LIMIT, "uid_spool_bytes",
         "too much of unfinished payloads of your uid is collected here"};
+static const struct refusal STALLED = {
+        WIRE_CODE_LIMIT, "stall_ms", "nothing has come of the payload for too long"};
 static const struct refusal CANCELLED = {WIRE_CODE_CANCELLED, "", "given up by its sender"};
 static const struct refusal NO_MEMORY = {WIRE_CODE_NO_MEMORY, "", "no memory for the payload"};
 
@@ -56,6 +59,7 @@ static void forget(struct core *c, struct session *s)
         struct upload *u = s->upload;
         int fd = take_file(s);
 
+        heap_remove(&c->timers, &u->timer.node);
         if (fd >= 0)
                 c->config.store.drop(c->config.store.arg, fd);
         account_release(s->account, QUOTA_SPOOL_BYTES, u->kept);
@@ -138,17 +142,34 @@ static int keep(struct upload *u, const struct msg_pub *pub)
         return 0;
 }
 
+/* The time for its next byte begins. Returns 0 · -ENOMEM, and nothing has changed. */
+static int expect_more(struct core *c, struct upload *u)
+{
+        return heap_set(&c->timers, &u->timer.node, core_in_ms(c, c->config.limits.stall_ms));
+}
+
+/* Whose publications wait for others may lack the window to go on. */
+void upload_timer(struct core *c, struct timer *t)
+{
+        struct session *s = container_of(t, struct upload, timer)->session;
+
+        if (list_is_empty(&s->parked) || expect_more(c, s->upload) < 0)
+                refuse(c, s, &STALLED);
+}
+
 int upload_begin(struct core *c, struct session *s, const struct begun *b)
 {
         struct upload *u = calloc(1, sizeof(*u));
 
-        if (!u || keep(u, b->pub) < 0) {
+        if (!u || keep(u, b->pub) < 0 || expect_more(c, u) < 0) {
                 fdset_unref(b->fds);
                 if (u)
                         buf_deinit(&u->text);
                 free(u);
                 return -ENOMEM;
         }
+        u->timer.kind = TIMER_UPLOAD;
+        u->session = s;
         u->header = *b->header;
         u->fds = b->fds;
         u->has_odd_fds = b->has_odd_fds;
@@ -214,9 +235,10 @@ static void collect(struct core *c, struct session *s, struct slice data)
                 refuse(c, s, &TOO_MANY_OF_UID);
         } else if (append(c, s, data) < 0) {
                 refuse(c, s, &NO_MEMORY);
-        } else {
+        } else if (data.len) {
                 u->kept += data.len;
                 account_charge(s->account, QUOTA_SPOOL_BYTES, data.len);
+                (void)!expect_more(c, u); /* it is in the heap, and moves */
         }
 }
 

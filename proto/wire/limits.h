@@ -79,7 +79,8 @@ enum {
         /* Low water is this fraction of the backlog's limits: below it a session is not stalled and
          * blocked publishers are let in again. */
         LIMIT_LOW_WATER_DIVISOR = 4,
-        /* "stall_ms": backlog above low water for so long ends the session. */
+        /* "stall_ms": backlog above low water for so long ends the session; a payload in chunks of
+         * which nothing comes for so long is given up. */
         LIMIT_STALL_MS = 30000,
         /* "groups": those without members too, so what they take and keep is bounded. */
         LIMIT_GROUPS = 4096,

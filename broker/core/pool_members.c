@@ -171,9 +171,12 @@ void pool_timer(struct core *c, struct timer *t)
         }
         list_for_each (link, &p->members) {
                 const struct member *m = list_entry(link, struct member, at_pool);
-                if (is_to_blame(c, m))
-                        session_end(c, m->sub->session, WIRE_CODE_STALLED,
-                                "your window was used up for too long (limit stall_ms)");
+                struct session *s = m->sub->session;
+                if (!is_to_blame(c, m))
+                        continue;
+                refusal_note(c, s->who, &s->peer, "stall_ms");
+                session_end(c, s, WIRE_CODE_STALLED,
+                        "your window was used up for too long (limit stall_ms)");
         }
         pool_waited_for(c, p);
 }

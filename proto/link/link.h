@@ -114,8 +114,8 @@ BT_MUST int link_flush(struct link *l);
  *
  * buf [cap]   receives `*ret_len` bytes, 1 <= *ret_len <= cap; a stream wants cap >=
  *             LINK_PACKET_BYTES.
- * ret_fds     the caller owns it: up to FDSET_MAX descriptors (LINK_STREAM_FDS), close-on-exec; NULL if there are
- *             none.
+ * ret_fds     the caller owns it: up to FDSET_MAX descriptors (of a stream LINK_STREAM_FDS),
+ *             close-on-exec; NULL if there are none.
  * Returns 0 · LINK_E_AGAIN · LINK_E_EOF · LINK_E_CUT the packet is whole (`*ret_len` is set) but
  *         not all of its descriptors could be had: those that came lie on the yard ·
  *         LINK_E_BROKEN the packet was longer than `cap`, or a stream says no possible length, or

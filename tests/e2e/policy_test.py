@@ -9,7 +9,8 @@ import unittest
 import harness
 import uid_case
 from child import eventually
-from uid_case import NOBODY, SOMEBODY, OtherUid
+from policy_case import PolicyCase
+from uid_case import NOBODY, SOMEBODY
 from wire_case import confirmed, status, subscribe, sync, take_deliveries
 from wire_codec import Code, Gap, Rights
 
@@ -23,35 +24,7 @@ def can_refuse():
     return False
 
 
-class Policy(OtherUid):
-    def write(self, text):
-        """As an editor does: another file takes the place of the one before."""
-        path = self.at("policy.conf")
-        with open(path + ".new", "w", encoding="ascii") as file:
-            file.write(text)
-        os.rename(path + ".new", path)
-        return path
-
-    def start(self, text):
-        self.broker = self.new_broker("--policy", self.write(text), listen=(self.open_name,),
-                                      address=self.name)
-        return self.broker
-
-    def reload(self, text, said="the policy was read again"):
-        before = self.broker.said().count(said)
-        self.write(text)
-        os.kill(self.broker.pid, signal.SIGHUP)
-        eventually(lambda: self.broker.said().count(said) > before, said)
-
-    def as_user(self, uid, function, groups=(), gid=None):
-        """Run function(child) as somebody else, beside the test."""
-        def run(child):
-            os.setgroups(list(groups))
-            os.setresgid(*[uid if gid is None else gid] * 3)
-            os.setresuid(uid, uid, uid)
-            function(child)
-        return self.fork(run)
-
+class Policy(PolicyCase):
     def test_what_is_written_is_allowed_and_nothing_else(self):
         self.start(f"[user {NOBODY}]\npublish = a.*\nsubscribe = b.>\n")
         root = self.connect(self.name)

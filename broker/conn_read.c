@@ -96,14 +96,17 @@ static bool receive_one(struct conn *conn, uint64_t budget, bool *ret_is_dry)
 {
         struct server *s = conn->server;
         struct core_arrival arrival = {.data = s->packet, .budget = budget};
+        int r = link_recv(conn->link, s->packet, WIRE_PACKET_BYTES, &arrival.len, &arrival.fds);
 
-        switch (link_recv(conn->link, s->packet, WIRE_PACKET_BYTES, &arrival.len, &arrival.fds)) {
+        arrival.are_cut = r == LINK_E_CUT;
+        switch (r) {
+        case LINK_E_CUT: /* beyond all our accounts: others may have used up the system's */
         case 0:
                 if (bt_unlikely(!conn->id.generation) && !adopted_identify(conn)) {
                         fdset_unref(arrival.fds);
                         return false;
                 }
-                if (bt_likely(!arrival.fds)) {
+                if (bt_likely(!arrival.fds && !arrival.are_cut)) {
                         give(conn, &arrival);
                         return true;
                 }
@@ -117,14 +120,12 @@ static bool receive_one(struct conn *conn, uint64_t budget, bool *ret_is_dry)
         case LINK_E_EXHAUSTED:
                 *ret_is_dry = true;
                 return true;
-        case LINK_E_CUT: /* beyond all our accounts: other processes may have used up the system's
-                          */
         case LINK_E_BROKEN:
                 if (!conn->id.generation)
                         return false;
                 core_end(s->core, conn->id, WIRE_CODE_PROTOCOL,
                         "a packet came truncated: longer than packet_bytes, or"
-                        " its descriptors did not fit",
+                        " with too many descriptors",
                         server_now(s));
                 *ret_is_dry = true; /* it is told, and that is all */
                 return true;

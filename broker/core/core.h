@@ -112,6 +112,8 @@ struct core_arrival {
         uint64_t sealed_bytes; /* size of the last of them if it is a sealed memory file, else 0 */
         /* Some are not memory files, pipes, eventfds or ends of socketpairs: a right of its own. */
         bool has_odd_fds;
+        /* Some could not be received, for this process has too many open: `fds` is NULL. */
+        bool are_cut;
         bool is_rest;    /* of the packet that was not taken in whole */
         uint64_t budget; /* how much work to do of it at most; 0: all */
 };

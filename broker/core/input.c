@@ -147,7 +147,9 @@ static void accept_pub(
 {
         const char *why = NULL;
 
-        if (pub->n_headers && headers_check(pub->headers, false, &why) != 0) {
+        if (in->arrival->are_cut) {
+                publish_refuse(in->core, in->session, &in->header, cost, &refusal_too_many_fds);
+        } else if (pub->n_headers && headers_check(pub->headers, false, &why) != 0) {
                 flush_run(in);
                 publish_refuse(in->core, in->session, &in->header, cost,
                         &(struct refusal){WIRE_CODE_BAD_HEADERS, "", why});
@@ -171,8 +173,10 @@ static void accept_pub(
 /* A publication must have its descriptors, and those of a packet are for one alone. */
 static bool count_pub(struct input *in, uint32_t n_fds)
 {
+        bool are_right = in->arrival->are_cut ? n_fds > 0 : n_fds == fdset_n(in->fds);
+
         in->n_pubs++;
-        if (n_fds == fdset_n(in->fds) && !(in->had_fds && in->n_pubs > 1))
+        if (are_right && !(in->had_fds && in->n_pubs > 1))
                 return true;
         violation(in, WIRE_CODE_DESCRIPTORS, "not the descriptors the frame says");
         return false;
@@ -215,7 +219,8 @@ static void input_begin(struct input *in, const struct frame *f, const struct ms
         if (!enter_pub(in, pub, cost))
                 return;
         bool are_odd = in->fds && in->arrival->has_odd_fds;
-        struct begun begun = {&in->header, pub, cost, take_ptr(in->fds), are_odd};
+        struct begun begun = {
+                &in->header, pub, cost, take_ptr(in->fds), are_odd, in->arrival->are_cut};
         if (upload_begin(in->core, in->session, &begun) < 0)
                 violation(in, WIRE_CODE_NO_MEMORY, "no memory for a publication");
         advance_header(in);
@@ -372,7 +377,7 @@ size_t core_input(
                         .session = s,
                         .arrival = arrival,
                         .fds = fds,
-                        .had_fds = fds != NULL,
+                        .had_fds = fds || arrival->are_cut,
                         .until = arrival->budget ? c->work + arrival->budget : UINT64_MAX};
                 if (arrival->is_rest)
                         in.header = s->rest;
@@ -385,15 +390,4 @@ size_t core_input(
         fdset_unref(fds);
         publish_resume(c);
         return (size_t)(at - data);
-}
-
-void core_end(struct core *c, struct session_id id, enum wire_code code, const char *text,
-        uint64_t now_ns)
-{
-        struct session *s = session_find(c, id);
-
-        c->now_ns = now_ns;
-        if (s)
-                session_end(c, s, code, text);
-        publish_resume(c);
 }

@@ -145,8 +145,10 @@ struct begun {
         const struct msg_pub *pub;
         uint64_t cost;
         struct fdset *fds;
-        bool has_odd_fds;
+        bool has_odd_fds, are_cut;
 };
+/* Also for what came without its descriptors: there were too many open to receive them. */
+extern const struct refusal refusal_too_many_fds;
 BT_MUST int upload_begin(struct core *c, struct session *s, const struct begun *b);
 const char *upload_chunk(struct core *c, struct session *s, struct slice data, uint64_t cost);
 const char *upload_end(struct core *c, struct session *s, bool is_given_up, uint64_t cost);

@@ -231,6 +231,17 @@ void session_end(struct core *c, struct session *s, enum wire_code code, const c
         session_mark(c, s);
 }
 
+void core_end(struct core *c, struct session_id id, enum wire_code code, const char *text,
+        uint64_t now_ns)
+{
+        struct session *s = session_find(c, id);
+
+        c->now_ns = now_ns;
+        if (s)
+                session_end(c, s, code, text);
+        publish_resume(c);
+}
+
 void session_keep_bye(struct session *s)
 {
         buf_drop(&s->control, s->control.len - s->bye_len);

@@ -21,7 +21,7 @@ enum {
 
 static const struct refusal TOO_LARGE = {
         WIRE_CODE_LIMIT, "payload_bytes", "the payload is too large"};
-static const struct refusal TOO_MANY_FDS = {
+const struct refusal refusal_too_many_fds = {
         WIRE_CODE_LIMIT, "held_fds", "too many descriptors are open here"};
 static const struct refusal TOO_MANY_OF_UID = {
         WIRE_CODE_LIMIT, "uid_fds", "too many descriptors of your uid are open here"};
@@ -119,7 +119,7 @@ static struct refusal judge(const struct core *c, const struct session *s, const
         if (pub->size > c->config.limits.payload_bytes)
                 return TOO_LARGE;
         if (c->bus.used[QUOTA_FDS] + pub->n_fds > c->config.limits.held_fds)
-                return TOO_MANY_FDS;
+                return refusal_too_many_fds;
         if (pub->n_fds && account_refuses(c, s->who, s->account, QUOTA_FDS, pub->n_fds))
                 return TOO_MANY_OF_UID;
         if (pub->n_headers && headers_check(pub->headers, false, &text) != 0)
@@ -176,7 +176,7 @@ int upload_begin(struct core *c, struct session *s, const struct begun *b)
         u->cost = b->cost;
         u->file = -1;
         s->upload = u;
-        struct refusal why = judge(c, s, u);
+        struct refusal why = b->are_cut ? refusal_too_many_fds : judge(c, s, u);
         account_charge(s->account, QUOTA_FDS, fdset_n(u->fds));
         if (why.code)
                 refuse(c, s, &why);
@@ -230,7 +230,7 @@ static void collect(struct core *c, struct session *s, struct slice data)
         } else if (account_refuses(c, s->who, s->account, QUOTA_SPOOL_BYTES, data.len)) {
                 refuse(c, s, &SPOOL_OF_UID);
         } else if (needs_file && c->bus.used[QUOTA_FDS] >= limits->held_fds) {
-                refuse(c, s, &TOO_MANY_FDS);
+                refuse(c, s, &refusal_too_many_fds);
         } else if (needs_file && account_refuses(c, s->who, s->account, QUOTA_FDS, 1)) {
                 refuse(c, s, &TOO_MANY_OF_UID);
         } else if (append(c, s, data) < 0) {

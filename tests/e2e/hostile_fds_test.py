@@ -19,6 +19,7 @@ from wire_socket import close_fds, recv_packet, send_packet
 
 PUB5 = encode([F.PUB, 5, "unknown", {}, b""])
 PUB16 = encode([F.PUB, 16, "unknown", {}, b""])
+PING = encode([F.PING, 1])
 
 
 class Hostile(FdTest):
@@ -179,7 +180,7 @@ class Odd(Hostile):
             self.expect_bye(session, Code.DESCRIPTORS)
         self.exchange()
 
-    def test_who_sends_when_the_broker_can_open_no_more_is_ended_and_nobody_else_is(self):
+    def test_who_sends_when_the_broker_can_open_no_more_is_told_and_nobody_is_ended(self):
         """Three times in a row; what killed dbus-daemon and dbus-broker (CVE-2020-12049)."""
         most = resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE)
         with self.leaves_nothing() as fd:
@@ -188,10 +189,22 @@ class Odd(Hostile):
             for session in sessions:
                 # The numbers up to the highest are in use; `full` is close to that.
                 resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE, (full, most[1]))
-                session.send_raw(PUB16, [fd() for _ in range(16)])
-                self.expect_bye(session, Code.PROTOCOL, "descriptors did not fit")
+                for confirm in (True, False):
+                    asked = session.publish("a.b", b"", fds=[fd() for _ in range(16)],
+                                            confirm=confirm)
+                    self.expect_err(session.answer(asked), Code.LIMIT, "held_fds")
+                session.send_frames([F.BEGIN, 16, "a.b", {}, 0], fds=[fd() for _ in range(16)])
+                self.expect_err(session.answer(0), Code.LIMIT, "held_fds")
+                session.send_frames([F.END, 0])
                 self.assertEqual(confirmed(self.publisher, "a.b"), 1)
                 self.receiver.take(is_delivery)
+                resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE, most)
+                self.assertEqual(confirmed(session, "a.b", fds=[fd()]), 1)
+                close_fds(self.receiver.take(is_delivery).fds)
+                # What is wrong about such a packet is wrong all the same.
+                resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE, (full, most[1]))
+                session.send_raw(PING, [fd() for _ in range(16)])
+                self.expect_bye(session, Code.PROTOCOL)
                 resource.prlimit(self.broker.pid, resource.RLIMIT_NOFILE, most)
                 session.close()
             self.exchange()

@@ -121,7 +121,7 @@ class Descriptors(KillersTest):
         files = [os.memfd_create(f"file {number}", os.MFD_CLOEXEC) for number in range(16)]
         self.addCleanup(close_fds, files)
         sender.publish("by.fds", b"many", fds=files)
-        self.expect_bye(sender, Code.PROTOCOL, "truncated")
+        self.expect_err(sender.answer(0), Code.LIMIT, "held_fds")
         self.exchange(100)
         for client in clients:
             client.close()

@@ -1,5 +1,5 @@
-"""The tests that the pages cite are there: PROTOCOL.md for its promises, threats.md and SECURITY.md
-for what they defend against. Each promise and each threat cites one.
+"""The tests that the pages cite are there: PROTOCOL.md for its promises, SECURITY.md for its
+threats. Each promise and each threat cites one.
 """
 
 import re
@@ -11,7 +11,7 @@ THREATS = [f"T{number}" for number in range(1, 32)]
 
 
 def page(path):
-    """Its text; "" if there is none (of two pages that may have a table, one has)."""
+    """Its text; "" if there is none."""
     path = Path(__file__).absolute().parents[1] / path
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -22,8 +22,8 @@ class PromisesTest(unittest.TestCase):
         text = page("proto/wire/PROTOCOL.md")
         self.promises = [line for line in text.partition("## 12. Promises")[2].splitlines()
                          if line.startswith("- ")]
-        rows = [line.split(" | ") for name in ("threats", "SECURITY")
-                for line in page(f"docs/{name}.md").splitlines() if re.match(r"\| T\d+ \| ", line)]
+        rows = [line.split(" | ") for line in page("docs/SECURITY.md").splitlines()
+                if re.match(r"\| T\d+ \| ", line)]
         self.threats = {row[0][2:]: row for row in rows}
 
     def test_each_promise_cites_a_test(self):
@@ -41,8 +41,7 @@ class PromisesTest(unittest.TestCase):
                 self.assertRegex(row[3], CITATION)
 
     def test_each_cited_test_is_there(self):
-        pages = [page(f"docs/{name}.md") for name in ("threats", "SECURITY")]
-        for file, name in CITATION.findall("\n".join(self.promises + pages)):
+        for file, name in CITATION.findall("\n".join([*self.promises, page("docs/SECURITY.md")])):
             with self.subTest(name):
                 self.assertRegex(page(file),
                                  rf"(?m)^((LINUX_)?TEST\({name}[,)]|    def {name}\(self)",

@@ -333,7 +333,7 @@ const char *upload_end(struct core *c, struct session *s, bool is_given_up, uint
 {
         struct upload *u = s->upload;
 
-        if (!is_given_up && u->pub.size && u->got != u->pub.size)
+        if (!is_given_up && !u->is_refused && u->pub.size && u->got != u->pub.size)
                 return "less in chunks than BEGIN said";
         u->cost += cost;
         if (u->is_refused)

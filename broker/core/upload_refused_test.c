@@ -296,3 +296,21 @@ TEST(the_descriptors_of_unfinished_uploads_count)
         fake_close_all(&f);
         fake_deinit(&f);
 }
+
+/* Its sender may have heard of it in the middle. */
+TEST(what_is_refused_may_end_before_all_of_it_has_come)
+{
+        struct fake f;
+        fake_init(&f);
+        struct client *c = fake_open(&f);
+
+        say_ingress(c, WIRE_INGRESS_CONFIRM, ++c->last_id);
+        say_begin(c, "a..b", 0, 100000);
+        say_chunk(c, "x", 1);
+        say_end(c, 0);
+        fake_go(c);
+        expect_err(c, c->last_id, WIRE_CODE_BAD_TOPIC);
+        fake_confirmed(c, ++c->last_id, "a", "x");
+        expect_ok(c, c->last_id, 0);
+        fake_deinit(&f);
+}

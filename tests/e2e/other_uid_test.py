@@ -1,11 +1,12 @@
 """What holds between users: who may connect to whose broker, and what they are told."""
 
+import ctypes
 import os
 import re
 
 import harness
 import uid_case
-from uid_case import NOBODY, SOMEBODY, OtherUid, become
+from uid_case import CLONE_NEWNET, NOBODY, SOMEBODY, OtherUid, become
 from wire_case import confirmed, status, subscribe, sync, take_deliveries
 from wire_codec import Code
 from wire_socket import new_socket, socket_name
@@ -61,6 +62,27 @@ class Strangers(OtherUid):
         self.fails(1, "--listen", self.name, said=re.escape(harness.who(child.pid, NOBODY)))
         child.say("thanks")
         child.end()
+
+
+class Namespaces(OtherUid):
+    def test_another_network_namespace_has_names_of_its_own(self):
+        if harness.KIND != "abstract":
+            return
+        broker = self.serve(self.open_name, self.path)
+
+        def elsewhere(_):
+            self.assertEqual(ctypes.CDLL(None).unshare(CLONE_NEWNET), 0)
+            with self.assertRaises(ConnectionRefusedError):
+                self.socket(self.name)
+            sync(self.connect(self.path))           # a file is where its directory is
+            other = self.new_broker(listen=(self.open_name,), address=self.name)
+            session = self.connect(self.name)
+            self.assertNotEqual(status(session)["broker"]["pid"], broker.pid)
+            session.close()
+            other.finish()
+
+        self.fork(elsewhere).end()
+        self.assertEqual(status(self.connect(self.name))["broker"]["pid"], broker.pid)
 
 
 class OtherBrokers(OtherUid):

@@ -12,6 +12,7 @@ enum {
         /* What receiving a packet costs beside what the core does, in units of core_work; and how
          * many of its bytes cost one more. */
         PACKET_WORK = 80,
+        FD_WORK = 200, /* received, looked at, closed by another thread */
         BYTES_OF_WORK = 160,
 };
 
@@ -92,13 +93,14 @@ static void give_rest(struct conn *conn, uint64_t budget)
 }
 
 /* Returns false when the connection has ended. */
-static bool receive_one(struct conn *conn, uint64_t budget, bool *ret_is_dry)
+static bool receive_one(struct conn *conn, uint64_t budget, uint64_t *work, bool *ret_is_dry)
 {
         struct server *s = conn->server;
         struct core_arrival arrival = {.data = s->packet, .budget = budget};
         int r = link_recv(conn->link, s->packet, WIRE_PACKET_BYTES, &arrival.len, &arrival.fds);
 
         arrival.are_cut = r == LINK_E_CUT;
+        *work += PACKET_WORK + (r == 0 ? arrival.len / BYTES_OF_WORK : 0);
         switch (r) {
         case LINK_E_CUT: /* beyond all our accounts: others may have used up the system's */
         case 0:
@@ -110,6 +112,7 @@ static bool receive_one(struct conn *conn, uint64_t budget, bool *ret_is_dry)
                         give(conn, &arrival);
                         return true;
                 }
+                *work += fdset_n(arrival.fds) * FD_WORK;
                 arrival.sealed_bytes = sealed_bytes(arrival.fds);
                 arrival.has_odd_fds = has_odd(fdkinds_of(arrival.fds));
                 (void)core_input(s->core, conn->id, &arrival, server_now(s));
@@ -148,9 +151,8 @@ enum conn_served conn_serve(struct conn *conn, uint64_t budget, uint64_t *ret_wo
                 }
                 if (must_wait(conn))
                         is_dry = true;
-                else if (!receive_one(conn, left, &is_dry))
+                else if (!receive_one(conn, left, &more, &is_dry))
                         return CONN_ENDED;
-                more += PACKET_WORK;
         }
         *ret_work = core_work(s->core) - begin + more;
         return is_dry ? CONN_DRY : CONN_READY;

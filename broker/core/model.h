@@ -319,6 +319,7 @@ enum {
         WORK_TARGET = 6,
         WORK_STEP = 4,     /* of a match */
         WORK_RETAINED = 3, /* looked at for a new subscription */
+        WORK_BYTES = 32,   /* so many bytes that go into a file are one */
 };
 
 struct core {

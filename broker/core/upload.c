@@ -190,6 +190,8 @@ static int append_to_file(struct core *c, struct session *s, const void *data, s
         struct upload *u = s->upload;
         const struct core_store *store = &c->config.store;
         bool was_there = u->file >= 0;
+
+        c->work += len / WORK_BYTES;
         int r = len ? store->append(store->arg, &u->file, data, len) : 0;
 
         account_charge(s->account, QUOTA_FDS, !was_there && u->file >= 0);

@@ -1,15 +1,18 @@
 /* Design note. A datagram socket hears whoever may write to its file, and cannot say who that is
  * but by the credentials of each datagram: SO_PASSCRED is on before the file is there (listener.c),
- * so every datagram has its own. On the sending side there is nobody to ask either (SO_PEERCRED is
- * empty), and the file's owner has to do. What was looked at is what is reached: the connection
- * goes through the descriptor, and where the system cannot do that, by the path, which must show
- * the same file before and after; the descriptor keeps its inode number from being used again.
+ * so every datagram has its own; those that came before, to a socket that was passed on, are told
+ * by pid 0, and refused until the queue was seen empty once. On the sending side there is nobody to
+ * ask either (SO_PEERCRED is empty), and the file's owner has to do. What was looked at is what is
+ * reached: the connection goes through the descriptor, and where the system cannot do that, by the
+ * path, which must show the same file before and after; the descriptor keeps its inode number from
+ * being used again.
  *
  * Kernel behaviour relied on (tests/link/kernel_dgram_test.c): a connected sender gets EAGAIN when
  * the receiver's queue is full, and poll says when it is not; ECONNREFUSED once when the receiver
  * is gone, then ENOTCONN. */
 #include "proto/link/dgram.h"
 
+#include "proto/link/early.h"
 #include "proto/link/msg.h"
 #include "proto/link/os.h"
 #include "proto/link/reach.h"
@@ -51,11 +54,15 @@ int dgram_recv(struct listener *l, struct graveyard *yard, void *buf, size_t cap
         };
         ssize_t n = msg_recv(listener_fd(l), &msg);
 
+        if (n == -EAGAIN)
+                listener_saw_empty(l);
         if (n < 0)
                 return recv_outcome((int)n);
         bool has_fds = msg_take(&msg, yard, &extras) < 0 || extras.fds;
         fdset_unref(extras.fds);
         if (n == 0 || has_fds || !extras.has_cred || msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+                return LINK_E_BROKEN;
+        if (extras.cred.pid == 0 && listener_has_early(l))
                 return LINK_E_BROKEN;
         *ret_len = (size_t)n;
         *ret_sender = extras.cred;

@@ -12,6 +12,7 @@
  * it would install descriptors of its own. */
 #include "proto/link/link.h"
 
+#include "proto/link/inherited.h"
 #include "proto/link/msg.h"
 #include "proto/link/os.h"
 #include "proto/link/stream.h"
@@ -19,7 +20,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,37 +38,13 @@ struct link {
         struct stream *stream; /* NULL: SEQPACKET */
 };
 
-/* Returns 0 · LINK_E_WRONG_TYPE of another family · -errno. */
-static int find_type(int fd, int *ret_type)
-{
-        struct sockaddr_un addr;
-        socklen_t addr_len = sizeof(addr), type_len = sizeof(*ret_type);
-
-        if (getsockname(fd, (struct sockaddr *)&addr, &addr_len) < 0)
-                return -errno;
-        if (addr.sun_family != AF_UNIX)
-                return LINK_E_WRONG_TYPE;
-        return getsockopt(fd, SOL_SOCKET, SO_TYPE, ret_type, &type_len) < 0 ? -errno : 0;
-}
-
 static int check_socket(int fd, enum transport transport)
 {
-        int type, r = find_type(fd, &type);
+        int type, r = inherited_type(fd, &type);
 
         if (r)
                 return r;
         return type == transport_socket(transport) ? 0 : LINK_E_WRONG_TYPE;
-}
-
-static int set_flags(int fd)
-{
-        int status = fcntl(fd, F_GETFL);
-
-        if (status < 0)
-                return -errno;
-        if (!(status & O_NONBLOCK) && fcntl(fd, F_SETFL, status | O_NONBLOCK) < 0)
-                return -errno;
-        return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
 static int adopt(int fd, enum transport transport, struct graveyard *yard, struct link **ret_link)
@@ -77,7 +53,7 @@ static int adopt(int fd, enum transport transport, struct graveyard *yard, struc
 
         if (transport == TRANSPORT_DGRAM)
                 return LINK_E_UNSUPPORTED;
-        if ((r = check_socket(fd, transport)) || (r = set_flags(fd)) ||
+        if ((r = check_socket(fd, transport)) || (r = inherited_prepare(fd)) ||
                 (r = os_send_room(fd, LINK_SEND_BYTES)))
                 return r;
         struct link *l = malloc(sizeof(*l));
@@ -105,7 +81,7 @@ int link_find_transport(int fd, enum transport *ret)
 {
         struct sockaddr_un peer;
         socklen_t peer_len = sizeof(peer);
-        int type, r = find_type(fd, &type);
+        int type, r = inherited_type(fd, &type);
 
         if (r)
                 return r == -ENOTSOCK ? LINK_E_WRONG_TYPE : r;

@@ -206,7 +206,10 @@ static int accepted(struct server *s, int fd, enum transport transport)
 
         if (r)
                 return r;
-        r = cred_of_peer(link_fd(conn->link), &cred);
+        if (link_lets_fds_in(conn->link)) /* it was there before the listener was ours */
+                r = link_allow_fds(conn->link, false);
+        if (r == 0)
+                r = cred_of_peer(link_fd(conn->link), &cred);
         if (r == 0 && s->policy_path) /* else nobody asks for groups */
                 r = cred_groups_of_peer(link_fd(conn->link), &groups);
         if (r == 0)

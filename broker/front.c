@@ -4,6 +4,7 @@
  * the backlog. */
 #include "broker/internal.h"
 #include "broker/log.h"
+#include "broker/passed.h"
 #include "broker/watch.h"
 #include "proto/link/dgram.h"
 
@@ -146,8 +147,41 @@ static int open_one(struct server *s, const struct address *address)
         return r;
 }
 
+/* Returns 0 · 1 (it cannot be served; said why) · -errno. */
+static int open_passed(struct server *s, int fd)
+{
+        struct listener *listener = NULL;
+        struct listener_why why = {{0}};
+        char text[ADDRESS_TEXT];
+        int r = listener_adopt(fd, LIMIT_BACKLOG, &listener, &why);
+
+        if (r) {
+                log_line("descriptor %d, passed on to be served: %s", fd, why.text);
+                return 1;
+        }
+        address_format(listener_address(listener), text);
+        r = start(s, listener);
+        if (r == 0)
+                log_line("listening on %s (passed on)", text);
+        return r;
+}
+
+/* None but all of them: whoever waits in one that is left out would wait for ever. */
+static int open_all_passed(struct server *s, size_t n)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = open_passed(s, PASSED_FD_FIRST + (int)i);
+        return r > 0 ? -EADDRNOTAVAIL : r;
+}
+
 int front_open(struct server *s, const struct options *options)
 {
+        int passed = open_all_passed(s, options->n_passed);
+
+        if (passed < 0)
+                return passed;
         for (size_t i = 0; i < options->n_listen; i++) {
                 if (options->is_default)
                         make_default_directory(&options->listen[i]);

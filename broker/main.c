@@ -15,6 +15,7 @@ int main(int argc, char **argv)
         case OPTIONS_E_DONE:
                 return 0;
         case OPTIONS_E_POLICY:
+        case OPTIONS_E_PASSED:
                 return 1;
         default:
                 return 2;

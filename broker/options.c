@@ -3,6 +3,7 @@
 #include "broker/options.h"
 
 #include "broker/log.h"
+#include "broker/passed.h"
 #include "broker/policy_file.h"
 #include "broker/policy_source.h"
 #include "broker/version.h"
@@ -30,7 +31,8 @@ static void print_help(void)
                "                          need them stream:/PATH or dgram:/PATH; options of\n"
                "                          paths: ?mode=0660&group=NAME. Several are served at\n"
                "                          once.\n"
-               "                          Without it: $BATON_ADDRESS, else @baton-UID and\n"
+               "                          Without it: what systemd has passed on, else\n"
+               "                          $BATON_ADDRESS, else @baton-UID and\n"
                "                          $XDG_RUNTIME_DIR/baton.sock (root:\n"
                "                          " ADDRESS_ROOT_DIR "/baton.sock)\n"
                "      --client-fd N       serve the client at descriptor N too: one end of a\n"
@@ -153,6 +155,21 @@ static int use_defaults(struct options *o)
         return 0;
 }
 
+/* Returns 0 · OPTIONS_E_USAGE · OPTIONS_E_PASSED. */
+static int take_passed(struct options *o)
+{
+        if (passed_take(LIMIT_ADDRESSES - o->n_listen, &o->n_passed))
+                return OPTIONS_E_PASSED;
+        for (size_t i = 0; i < o->n_client_fds; i++) {
+                int fd = o->client_fds[i];
+                if (fd >= PASSED_FD_FIRST && (size_t)(fd - PASSED_FD_FIRST) < o->n_passed) {
+                        log_line("--client-fd %d: passed on to be served (LISTEN_FDS)", fd);
+                        return OPTIONS_E_USAGE;
+                }
+        }
+        return 0;
+}
+
 static int take_option(struct options *o, int option)
 {
         switch (option) {
@@ -209,7 +226,9 @@ int options_parse(int argc, char **argv, struct options *ret_options)
                 log_line("unexpected argument '%s' (see --help)", argv[optind]);
                 r = OPTIONS_E_USAGE;
         }
-        if (r == 0 && !o.n_listen && !o.n_client_fds)
+        if (r == 0)
+                r = take_passed(&o);
+        if (r == 0 && !o.n_listen && !o.n_client_fds && !o.n_passed)
                 r = use_defaults(&o);
         if (r == 0)
                 *ret_options = o;

@@ -210,8 +210,9 @@ static void confine(const struct server *s)
         struct confinement needs = {.policy = s->policy_path, .served = served};
 
         for (size_t i = 0; i < s->n_fronts; i++) {
-                const struct address *a = listener_address(s->fronts[i].listener);
-                if (!a->is_abstract)
+                const struct listener *l = s->fronts[i].listener;
+                const struct address *a = listener_address(l);
+                if (!a->is_abstract && !listener_is_adopted(l)) /* whose files are not ours */
                         served[needs.n_served++] = a;
         }
         (void)confine_process(&needs); /* has said what it could not do */
@@ -229,7 +230,7 @@ static int serve(struct server *s, const struct options *options)
                 log_line("cannot start: %s", strerror(-r));
                 return 1;
         }
-        s->is_private = !options->n_listen;
+        s->is_private = !options->n_listen && !options->n_passed;
         if (adopted_open(s, options) < 0)
                 return 1;
         r = s->is_private ? 0 : front_open(s, options);

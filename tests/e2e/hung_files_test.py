@@ -8,6 +8,7 @@ is seen to be: a thread waits in the kernel for as long as the file system is th
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ import uid_case
 from child import eventually
 from fd_case import FdTest
 from hung_fuse import HungFuse, can_mount, enter_mount_namespace
+from passed_case import PassedOn, new_listener
 from uid_case import SOMEBODY
 from wire_case import confirmed, is_delivery, subscribe, sync
 from wire_client import Session
@@ -37,6 +39,12 @@ def stuck_threads(pid):
                 open(f"/proc/{pid}/task/{task}/wchan", encoding="ascii") as file:
             count += "request_wait_answer" in file.read()
     return count
+
+
+def is_dying(pid):
+    """Its first thread has ended, and others have not."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "Z"
 
 
 def can_refuse():
@@ -88,7 +96,7 @@ class Attacker:
         self._sessions[-1].publish("a.b", fds=self._fds[:1])
 
 
-class Hung(FdTest):
+class HungCase(FdTest):
     def setUp(self):
         super().setUp()
         self.attacker = self.fork(Attacker(self.broker.address).run)
@@ -118,6 +126,8 @@ class Hung(FdTest):
             close_fds(self.receiver.take(is_delivery).fds)
             self.connect().close()
 
+
+class Hung(HungCase):
     def test_1_and_16_and_100_of_them_hold_up_nobody(self):
         self.tell("connect", "send 1 1")
         self.wait_stuck()
@@ -192,6 +202,36 @@ class Hung(FdTest):
         self.assertTrue(successor.is_running())
         self.abort()
         self.broker.process.wait()
+
+
+class PassedListener(HungCase):
+    """Killed at once, a broker does not even give up its addresses; but these are not its own."""
+
+    def setUp(self):
+        place = harness.short_tmpdir()
+        self.addCleanup(shutil.rmtree, place)
+        self.listener = new_listener(f"{place}/s")
+        self.addCleanup(self.listener.close)
+        super().setUp()
+
+    def new_broker(self, **_):
+        broker = PassedOn(self.listener, address=self.listener.getsockname())
+        self.addCleanup(broker.finish)
+        return broker
+
+    def test_the_next_broker_serves_there_although_the_one_before_cannot_die(self):
+        self.tell("connect", "send 1 1")
+        self.wait_stuck()
+        hung = self.broker
+        hung.process.signal(signal.SIGKILL)
+        eventually(lambda: is_dying(hung.pid), "it has been killed")
+        with contextlib.closing(Session.connect(hung.address, timeout=20)) as waiting:
+            self.new_broker()
+            waiting.hello("waiting")
+            self.assertEqual(confirmed(waiting, "a.b"), 0)
+        self.assertEqual(stuck_threads(hung.pid), 1)
+        self.abort()
+        hung.process.wait()
 
 
 @unittest.skipUnless(can_refuse(), "before Linux 6.16 the kernel lets all descriptors in")

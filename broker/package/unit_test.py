@@ -87,6 +87,9 @@ class UnitTest(unittest.TestCase):
         self.text = text.replace("@prefix@", str(self.root))
         self.unit = self.root / "baton.service"
         self.unit.write_text(self.text, encoding="ascii")
+        self.socket_text = (HERE / "baton.socket").read_text(encoding="ascii")
+        self.socket_unit = self.root / "baton.socket"
+        self.socket_unit.write_text(self.socket_text, encoding="ascii")
 
     def exposure(self):
         status, text = analyze("security", "--offline=true", self.unit)
@@ -104,9 +107,27 @@ class UnitTest(unittest.TestCase):
         self.assertGreater(self.exposure(), MOST_EXPOSED)
 
     def test_systemd_understands_every_line(self):
-        self.assertEqual(analyze("verify", "--man=no", self.unit), (0, ""))
+        self.assertEqual(analyze("verify", "--man=no", self.unit, self.socket_unit), (0, ""))
         self.unit.write_text(self.text + "\n[Service]\nProtectEverything=yes\n", encoding="ascii")
         self.assertIn("ProtectEverything", analyze("verify", "--man=no", self.unit)[1])
+
+    def test_systemd_understands_every_line_of_the_socket(self):
+        self.socket_unit.write_text(self.socket_text + "\n[Socket]\nListenToAll=yes\n",
+                                    encoding="ascii")
+        said = analyze("verify", "--man=no", self.socket_unit)[1]
+        self.assertIn("ListenToAll", said)
+        self.assertEqual(len(said.splitlines()), 1, said)
+
+    def test_the_socket_is_what_the_service_has_without_it(self):
+        unit, sock = dict(settings(self.text)), dict(settings(self.socket_text))
+        self.assertEqual(unit["Environment"], f"BATON_ADDRESS={sock['ListenSequentialPacket']}"
+                         f"?mode={sock['SocketMode']}")
+        self.assertEqual(Path(sock["ListenSequentialPacket"]).parent,
+                         Path("/run") / unit["RuntimeDirectory"])
+        self.assertEqual(unit["RuntimeDirectoryPreserve"], "yes")   # its file stays there
+        self.assertNotIn("--listen", unit["ExecStart"])             # it would want the name too
+        for name in ("Wants", "After", "Also"):
+            self.assertEqual(unit[name], "baton.socket")
 
     def test_systemd_would_make_its_user(self):
         rules = (HERE / "baton.sysusers").read_text(encoding="ascii")
@@ -115,11 +136,17 @@ class UnitTest(unittest.TestCase):
         self.assertEqual(set(users), named)
 
     def command(self):
-        """Its ExecStart, with a place of our own for /run/baton, and without the policy."""
-        line = dict(settings(self.text))["ExecStart"].replace("/run/baton/", f"{self.root}/")
+        """Its ExecStart without the policy."""
+        line = dict(settings(self.text))["ExecStart"]
         return shlex.split(re.sub(r" --policy \S+", "", line))
 
-    def test_a_broker_starts_and_serves_under_its_restrictions(self):
+    def address(self):
+        """That of its Environment, with a place of our own for /run/baton."""
+        value = dict(settings(self.text))["Environment"].partition("=")[2]
+        return value.replace("/run/baton/", f"{self.root}/")
+
+    def start(self, program, *words):
+        """Under the unit's restrictions."""
         unit = dict(settings(self.text))
         calls, files = allowed_calls(self.text), int(unit["LimitNOFILE"])
         self.assertNotIn("mount", calls)
@@ -133,23 +160,39 @@ class UnitTest(unittest.TestCase):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         if limit != resource.RLIM_INFINITY:
             files = min(files, limit)
-        program, *words = self.command()
         # To look for leaks a sanitizer traces itself, and is not let.
-        broker = harness.popen(program, *words, preexec_fn=prepare,
-                               env=harness.clean_env(ASAN_OPTIONS="detect_leaks=0"))
+        broker = harness.popen(program, *words, preexec_fn=prepare, env=harness.clean_env(
+            ASAN_OPTIONS="detect_leaks=0", BATON_ADDRESS=self.address()))
         self.addCleanup(broker.end)
-        broker.wait_line("ready", "err")
-        self.is_without_privileges(broker)
+        return broker
+
+    def serves(self, broker):
+        """A subscriber hears a publisher; then it ends in order. Returns what it has said."""
         env = harness.clean_env(BATON_ADDRESS=f"{self.root}/baton.sock")
         subscriber = harness.popen("sub", "-v", "-n", "1", "a.>", env=env)
         self.addCleanup(subscriber.end)
         subscriber.wait_line("ready", "err")
+        self.is_without_privileges(broker)
         self.assertEqual(harness.run("pub", "a.b", "hello", env=env).status, 0)
         self.assertEqual(subscriber.result().out, b"a.b hello\n")
         broker.signal(15)
         result = broker.result()
         self.assertEqual(result.status, 0, result)
         self.assertRegex(result.err, rb"\nbroker: (not confined: built|confined by seccomp and L)")
+        return result.err.decode()
+
+    def test_a_broker_starts_and_serves_under_its_restrictions(self):
+        broker = self.start(*self.command())
+        broker.wait_line("ready", "err")
+        self.assertIn(f"listening on {self.root}/baton.sock\n", self.serves(broker))
+
+    def test_it_serves_what_systemd_has_made_and_passes_on(self):
+        """By a program of systemd's that becomes the broker when the first client comes."""
+        path = f"{self.root}/baton.sock"
+        broker = self.start("/usr/bin/systemd-socket-activate", "--seqpacket", "-l", path,
+                            *self.command())
+        broker.wait_line(re.compile(f"Listening on {re.escape(path)} as 3."), "err")
+        self.assertIn(f"listening on {path} (passed on)\n", self.serves(broker))
 
     def is_without_privileges(self, broker):
         with open(f"/proc/{broker.pid}/status", encoding="ascii") as file:

@@ -55,6 +55,7 @@ class Files(TestCase):
             "include/baton_connection.h": 0o644, "include/baton_message.h": 0o644,
             f"lib/libbaton.so.{version}": 0o755, "lib/libbaton.a": 0o644,
             "lib/pkgconfig/baton.pc": 0o644, "lib/systemd/system/baton.service": 0o644,
+            "lib/systemd/system/baton.socket": 0o644,
             "lib/sysusers.d/baton.conf": 0o644})
         links = {str(path.relative_to(prefix)): os.readlink(path)
                  for path in prefix.rglob("*") if path.is_symlink()}

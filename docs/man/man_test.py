@@ -155,6 +155,11 @@ class ToolsTest(unittest.TestCase):
         self.assertEqual(options_said(section(page("baton-broker.8"), "DESCRIPTION")),
                          options_of(text))
 
+    def test_every_variable_of_the_broker_is_there(self):
+        said = set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", " ".join(
+            re.findall(r"^\.It Ev (.*)$", section(page("baton-broker.8"), "ENVIRONMENT"), re.M))))
+        self.assertEqual(said, {"BATON_ADDRESS", "LISTEN_FDS", "LISTEN_PID", "XDG_RUNTIME_DIR"})
+
     def test_every_limit_is_there_and_no_other(self):
         limits = re.search(r"milliseconds or pieces\):\n(.*?)\n  -", help_of("broker"), re.DOTALL)
         lines = re.findall(r"^\.It Cm (.*)$", section(page("baton-broker.8"), "LIMITS"), re.M)

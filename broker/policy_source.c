@@ -68,9 +68,12 @@ int policy_source_read(const char *path, struct buf *out, const char **ret_why)
 char *policy_source_path(const char *path)
 {
         const char *base = path[0] == '/' ? NULL : sys_getenv("BUILD_WORKING_DIRECTORY");
-        char *full = NULL;
 
         if (!base || !*base)
                 return strdup(path);
-        return asprintf(&full, "%s/%s", base, path) < 0 ? NULL : full;
+        size_t len = strlen(base) + 1 + strlen(path) + 1;
+        char *full = malloc(len);
+        if (full)
+                snprintf(full, len, "%s/%s", base, path);
+        return full;
 }

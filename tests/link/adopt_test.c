@@ -159,7 +159,7 @@ TEST(clients_are_told_who_adopted_it)
 }
 
 /* A connection has what its listener said of descriptors when it was made (SO_PASSRIGHTS). */
-TEST(descriptors_are_refused_but_of_those_who_were_there_before)
+LINUX_TEST(descriptors_are_refused_but_of_those_who_were_there_before, "none are refused")
 {
         int refused = kernel_can_refuse() ? LINK_E_REFUSED : 0;
         struct fdset *set = pipes_new(1, NULL);

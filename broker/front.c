@@ -38,10 +38,14 @@ static void on_ready(uv_poll_t *poll, int status, int events)
         struct front *front = poll->data;
 
         (void)events;
-        if (status < 0) {
+        if (status < 0)
                 rest(front, uv_strerror(status));
-                return;
-        }
+        else
+                front->is_ready = true;
+}
+
+static void accept_some(struct front *front)
+{
         for (int i = 0; i < LIMIT_ACCEPTS_PER_TURN; i++) {
                 int fd, r = listener_accept(front->listener, &fd);
                 if (r == LINK_E_AGAIN)
@@ -52,6 +56,16 @@ static void on_ready(uv_poll_t *poll, int status, int events)
                         return;
                 }
                 conn_accept(front->server, fd, listener_address(front->listener)->transport);
+        }
+}
+
+void front_accept_all(struct server *s)
+{
+        for (size_t i = 0; i < s->n_fronts; i++) {
+                struct front *front = &s->fronts[i];
+                if (front->is_ready && front->listener)
+                        accept_some(front);
+                front->is_ready = false;
         }
 }
 

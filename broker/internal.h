@@ -18,6 +18,7 @@ struct front {
         uv_timer_t pause; /* runs while accept rests */
         struct server *server;
         struct listener *listener; /* NULL once closed */
+        bool is_ready;             /* somebody waits to be accepted */
 };
 
 /* One connection. Freed when libuv has let go of `poll`. */
@@ -80,6 +81,8 @@ uint64_t server_now(const struct server *s);
 
 /* front.c */
 BT_MUST int front_open(struct server *s, const struct options *options);
+/* front_accept_all lets in some of those who wait, once those who have left are known. */
+void front_accept_all(struct server *s);
 void front_close_all(struct server *s);
 
 /* conn.c */

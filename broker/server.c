@@ -68,6 +68,7 @@ static void on_check(uv_check_t *check)
         struct server *s = check->data;
 
         turns_serve(s);
+        front_accept_all(s);
         turn(s);
 }
 

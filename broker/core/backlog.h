@@ -46,7 +46,8 @@ struct load {
 
 /* The rules of a subscription that has its own (overflow.c), and what it has in the backlog. */
 struct lane {
-        unsigned refs; /* the subscription's, and one for each entry and pending */
+        unsigned refs;  /* the subscription's, and one for each entry and pending */
+        bool is_coarse; /* what comes in one piece is counted, and lost, as one */
         enum wire_overflow overflow;
         uint64_t most_bytes, most_messages;
         struct load load;

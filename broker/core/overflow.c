@@ -240,7 +240,7 @@ static bool is_over(const struct lane *lane)
 {
         const struct load *l = &lane->load;
 
-        return l->messages > 1 &&
+        return lane->entries.next != lane->entries.prev && /* one always fits */
                (l->bytes > lane->most_bytes || l->messages > lane->most_messages);
 }
 

@@ -132,6 +132,7 @@ static void publish_to_broker(struct core *c, struct flight *f)
 static bool keep(struct core *c, const struct flight *f)
 {
         const struct keeper by = {f->publisher->who, f->publisher->account};
+        c->work += 2 * WORK_PUBLICATION;
         struct refusal why = retain_keep(c, f->pub->msg, &by);
 
         if (!why.code)

@@ -87,7 +87,7 @@ static int add_session(struct route *route, struct sub *const *subs, size_t n)
 {
         struct target t = sum_of(subs, n);
 
-        route->is_split |= t.lane != NULL;
+        route->is_split |= t.lane && !t.lane->is_coarse;
         for (size_t at = 0; at < n; at += WIRE_DELIVERY_SUBS) {
                 t.subset = subset_of(subs + at, (uint32_t)size_min(n - at, WIRE_DELIVERY_SUBS));
                 if (!t.subset)

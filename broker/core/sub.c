@@ -58,7 +58,11 @@ static int give_lane(const struct core *c, struct sub *sub, const struct msg_sub
                 return 0;
         sub->lane = lane_new(sub->overflow, sub_at_most(m->queue_bytes, limits->queue_bytes),
                 sub_at_most(m->queue_messages, limits->queue_messages));
-        return sub->lane ? 0 : -ENOMEM;
+        if (!sub->lane)
+                return -ENOMEM;
+        /* Taking runs apart costs their publisher's turn: nobody may ask that of other uids. */
+        sub->lane->is_coarse = !sub->session->who->is_trusted;
+        return 0;
 }
 
 /* Where publications find it. */

@@ -137,7 +137,7 @@ enum {
         /* Datagrams the broker reads from one listener before it serves the rest. */
         LIMIT_READS_PER_TURN = 16,
         /* Connections accepted from one listener before it serves the rest. */
-        LIMIT_ACCEPTS_PER_TURN = 4,
+        LIMIT_ACCEPTS_PER_TURN = 2,
         /* listen(2) backlog: 1,000 clients that come back at once must fit. */
         LIMIT_BACKLOG = 4096,
         /* Milliseconds a listener rests after accept failed for want of descriptors or memory. */

@@ -69,6 +69,11 @@ static void flood(const char *const *topics, size_t n_topics, size_t len, size_t
                         "publish");
 }
 
+static void on_message(baton *b, const struct baton_message *m, void *arg)
+{
+        (void)b, (void)m, (void)arg;
+}
+
 static void attack_churn(void)
 {
         baton *b = join();
@@ -76,7 +81,7 @@ static void attack_churn(void)
 
         say_ready();
         for (;;) {
-                must(baton_subscribe(b, "attack.*", NULL, NULL, NULL, &sub), "subscribe");
+                must(baton_subscribe(b, "attack.*", NULL, on_message, NULL, &sub), "subscribe");
                 must(baton_unsubscribe(b, sub), "unsubscribe");
         }
 }

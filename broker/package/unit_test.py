@@ -136,9 +136,11 @@ class UnitTest(unittest.TestCase):
         self.assertEqual(set(users), named)
 
     def command(self):
-        """Its ExecStart without the policy."""
+        """Its ExecStart, with the policy that is shipped in the place of /etc/baton's."""
         line = dict(settings(self.text))["ExecStart"]
-        return shlex.split(re.sub(r" --policy \S+", "", line))
+        policy = shutil.copy(HERE / "policy.conf", self.root)
+        os.chmod(policy, 0o644)
+        return shlex.split(re.sub(r"(?<= --policy )\S+", str(policy), line))
 
     def address(self):
         """That of its Environment, with a place of our own for /run/baton."""

@@ -93,6 +93,7 @@ put 0644 lib/systemd/system/baton.service <<END
 $(sed "s|@prefix@|$prefix|" "$root/broker/package/baton.service.in")
 END
 put 0644 lib/systemd/system/baton.socket <"$root/broker/package/baton.socket"
+put 0644 share/doc/baton/policy.conf <"$root/broker/package/policy.conf"
 put 0644 lib/sysusers.d/baton.conf <"$root/broker/package/baton.sysusers"
 for page in "$root"/docs/man/*.[1-8]; do
     [ -f "$page" ] || continue

@@ -56,7 +56,7 @@ class Files(TestCase):
             f"lib/libbaton.so.{version}": 0o755, "lib/libbaton.a": 0o644,
             "lib/pkgconfig/baton.pc": 0o644, "lib/systemd/system/baton.service": 0o644,
             "lib/systemd/system/baton.socket": 0o644,
-            "lib/sysusers.d/baton.conf": 0o644})
+            "lib/sysusers.d/baton.conf": 0o644, "share/doc/baton/policy.conf": 0o644})
         links = {str(path.relative_to(prefix)): os.readlink(path)
                  for path in prefix.rglob("*") if path.is_symlink()}
         self.assertEqual(links, {f"lib/{soname}": f"libbaton.so.{version}",

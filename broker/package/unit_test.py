@@ -192,7 +192,7 @@ class UnitTest(unittest.TestCase):
         """By a program of systemd's that becomes the broker when the first client comes."""
         path = f"{self.root}/baton.sock"
         broker = self.start("/usr/bin/systemd-socket-activate", "--seqpacket", "-l", path,
-                            *self.command())
+                            "-E", "ASAN_OPTIONS", *self.command())
         broker.wait_line(re.compile(f"Listening on {re.escape(path)} as 3."), "err")
         self.assertIn(f"listening on {path} (passed on)\n", self.serves(broker))
 

@@ -139,7 +139,7 @@ static int remember(struct server *s, struct conn *conn)
         size_t slot = conn->id.slot;
 
         if (slot >= s->n_conns) {
-                size_t n = slot * 2 + 64;
+                size_t n = slot * 2 + 8;
                 struct conn **conns = realloc(s->conns, n * sizeof(struct conn *));
                 if (!conns)
                         return -ENOMEM;
@@ -159,11 +159,10 @@ int conn_enter(struct conn *conn, const struct cred *cred, const struct core_gro
 
         if (r < 0)
                 return r;
-        r = remember(s, conn);
+        r = turns_enter(conn, cred->uid);
         if (r == 0)
-                r = turns_enter(conn, cred->uid);
+                r = remember(s, conn); /* last: there may be no place for it to be forgotten in */
         if (r < 0) {
-                s->conns[conn->id.slot] = NULL;
                 core_close(s->core, conn->id, server_now(s));
                 conn->id = (struct session_id){0};
         }

@@ -136,11 +136,15 @@ static size_t count_fds(const struct stage *s)
 void stage_open(struct stage *s)
 {
         static unsigned n;
+        static long stamp; /* sandboxes may share /tmp, and number their processes alike */
+        struct timespec now;
 
         *s = (struct stage){.broker = -1};
+        if (!stamp && clock_gettime(CLOCK_REALTIME, &now) == 0)
+                stamp = now.tv_sec % 1000000 * 1000000000 + now.tv_nsec;
         snprintf(s->addresses[0], sizeof(s->addresses[0]), "@faults-%d-%u", getpid(), ++n);
-        snprintf(s->addresses[1], sizeof(s->addresses[1]), "stream:/tmp/faults-%d", getpid());
-        snprintf(s->addresses[2], sizeof(s->addresses[2]), "dgram:/tmp/faults-%d.d", getpid());
+        snprintf(s->addresses[1], sizeof(s->addresses[1]), "stream:/tmp/faults-%ld", stamp);
+        snprintf(s->addresses[2], sizeof(s->addresses[2]), "dgram:/tmp/faults-%ld.d", stamp);
         fault_reset();
         start_broker(s);
         fault_control->is_marking = true;

@@ -124,6 +124,8 @@ class Policy(PolicyCase):
 
     @unittest.skipUnless(can_refuse(), "before Linux 6.16 the kernel lets all descriptors in")
     def test_no_descriptors_come_in_when_the_right_is_gone(self):
+        if harness.IS_PORTABLE:     # no system but Linux refuses them
+            return
         self.start(f"[user {NOBODY}]\npublish = >\nsend-fds = a\n")
 
         def act(child):
@@ -156,7 +158,8 @@ class Policy(PolicyCase):
         self.as_user(SOMEBODY, lambda _: self.connect(self.name)).end()
         root = self.connect(self.name)
         [found] = [r for r in status(root)["refusals"] if r["limit"] == "uid_sessions"]
-        self.assertEqual(found["worst"], {"uid": NOBODY, "pid": child.pid, "count": 1})
+        pid = 0 if harness.IS_PORTABLE else child.pid       # which it cannot tell
+        self.assertEqual(found["worst"], {"uid": NOBODY, "pid": pid, "count": 1})
         [uid] = [u for u in status(root)["uids"] if u["uid"] == NOBODY]
         self.assertEqual(uid["sessions"], 3)
         child.say("go")

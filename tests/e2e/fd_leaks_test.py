@@ -153,8 +153,10 @@ class Wrong(FdTest):
 
     def test_more_than_any_message_has(self):
         with self.leaves_nothing() as fd:
+            # A stream's packet is not taken any further than to its 17th.
+            code = Code.PROTOCOL if harness.KIND == "stream" else Code.DESCRIPTORS
             for count in (18, 19, 100, 253):
-                self.ends(Code.DESCRIPTORS, PUB1, [fd() for _ in range(count)])
+                self.ends(code, PUB1, [fd() for _ in range(count)])
 
     def test_counts_that_no_message_has(self):
         for count, payload in ((17, b""), (18, 5), (2**32, b""), (0, 5)):

@@ -5,7 +5,6 @@ whatever process or queue of the kernel it was; beside that, the broker's own ar
 """
 
 import os
-import re
 import resource
 import signal
 import socket
@@ -338,10 +337,10 @@ class Hung(FdTest):
         lingerers = Lingering()
         self.addCleanup(lingerers.close)            # which ends it
         lingering = lingerers.connect()
-        self.broker.process.signal(signal.SIGSTOP)
+        self.broker.pause()
         self.publisher.publish("unknown", fds=[lingering.fileno()])
         lingering.close()                           # the broker has the last of it
-        self.broker.process.signal(signal.SIGCONT)
+        self.broker.go_on()
         sync(self.publisher)
 
     def exchange(self, count):

@@ -8,7 +8,6 @@ import resource
 import signal
 
 import uid_case
-from child import eventually
 from fd_case import FdMixin
 from uid_case import OWN_USER, OtherUid
 from wire_case import confirmed, is_delivery, subscribe, sync, take_payloads
@@ -45,18 +44,6 @@ class FewDescriptors(FdMixin, FewBroker):
         self.assertEqual((delivery.payload, len(delivery.fds)), (b"!", len(fds)))
         close_fds(delivery.fds)
 
-    def pause(self):
-        """The broker sleeps; what is sent meanwhile, it reads at once when it goes on."""
-        self.broker.process.signal(signal.SIGSTOP)
-
-        def is_stopped():
-            with open(f"/proc/{self.broker.pid}/stat", encoding="ascii") as file:
-                return file.read().rpartition(")")[2].split()[0] == "T"
-        eventually(is_stopped, "the broker is stopped")
-
-    def go_on(self):
-        self.broker.process.signal(signal.SIGCONT)
-
 
 class Held(FewDescriptors):
     def test_who_reaches_held_fds_is_told_and_nobody_else_notices(self):
@@ -91,10 +78,10 @@ class Held(FewDescriptors):
         fds = self.files(16)
         for topic in ("a.b", "unknown"):
             publisher = self.connect()              # with a window of its own
-            self.pause()
+            self.broker.pause()
             ids = [publisher.publish(topic, confirm=True, fds=fds) for _ in range(14)]
             self.victims[0].publish("victim.x", b"!", fds=fds[:1])
-            self.go_on()
+            self.broker.go_on()
             for answer in [publisher.answer(request_id) for request_id in ids]:
                 if not isinstance(answer, Ok):
                     self.expect_err(answer, Code.LIMIT, "held_fds")
@@ -105,12 +92,12 @@ class Held(FewDescriptors):
     def test_bursts_of_many_cut_nobody_short(self):
         fds = self.files(16)
         others = [self.connect() for _ in range(6)]
-        self.pause()
+        self.broker.pause()
         for session in others:
             for _ in range(3):
                 session.publish("unknown", fds=fds)
         self.victims[0].publish("victim.x", b"!", fds=fds[:1])
-        self.go_on()
+        self.broker.go_on()
         delivery = self.victims[1].take(is_delivery)
         self.assertEqual(len(delivery.fds), 1)
         close_fds(delivery.fds)
@@ -162,11 +149,11 @@ class Unfinished(FewDescriptors):
     def test_nobody_else_is_hurt_by_them(self):
         (fd,) = self.files(1)
         hoarders = [self.connect() for _ in range(12)]
-        self.pause()
+        self.broker.pause()
         for session in hoarders:
             session.send_frames([F.BEGIN, 16, "a.b", {}, 0], fds=[fd] * 16)
         self.victims[0].publish("victim.x", b"!", fds=[fd])
-        self.go_on()
+        self.broker.go_on()
         delivery = self.victims[1].take(is_delivery)
         self.assertEqual(len(delivery.fds), 1)
         close_fds(delivery.fds)

@@ -30,6 +30,8 @@ import unittest
 from collections import namedtuple
 from pathlib import Path
 
+from child import eventually
+
 DEADLINE_S = 20
 MAX_PATH_BYTES = 100            # of sun_path, with room for the broker's PATH.new
 
@@ -271,6 +273,18 @@ class Broker:
 
     def count_fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def stat(self):
+        """Fields of /proc/PID/stat, from the state on."""
+        return Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+
+    def pause(self):
+        """It stands still, until it shall go on; what comes meanwhile waits for it."""
+        self.process.signal(signal.SIGSTOP)
+        eventually(lambda: self.stat()[0] == "T", "the broker is stopped")
+
+    def go_on(self):
+        self.process.signal(signal.SIGCONT)
 
     def status(self):
         """The broker's own report, by `status --json`."""

@@ -9,7 +9,6 @@ listens is closed last.
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -91,9 +90,9 @@ class HerdTest(harness.TestCase):
         self.broker.kill()
         self.await_all("lost")
         self.broker.start()
-        os.kill(self.broker.pid, signal.SIGSTOP)
+        self.broker.pause()
         self.await_all(line)
-        os.kill(self.broker.pid, signal.SIGCONT)
+        self.broker.go_on()
         return time.monotonic_ns()
 
     def test_when_the_queue_is_short(self):

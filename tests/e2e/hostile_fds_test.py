@@ -34,18 +34,6 @@ class Hostile(FdTest):
         self.addCleanup(self.lingerers.close)
         self.before = self.broker.count_fds()
 
-    def pause(self):
-        """The broker has the last of whatever is sent and closed before it goes on."""
-        self.broker.process.signal(signal.SIGSTOP)
-
-        def is_stopped():
-            with open(f"/proc/{self.broker.pid}/stat", encoding="ascii") as file:
-                return file.read().rpartition(")")[2].split()[0] == "T"
-        eventually(is_stopped, "the broker is stopped")
-
-    def go_on(self):
-        self.broker.process.signal(signal.SIGCONT)
-
     def exchange(self):
         """The others are served, with descriptors and without."""
         (fd,) = self.files(1)
@@ -63,10 +51,10 @@ class Received(Hostile):
         attacker = self.connect()
         self.before = self.broker.count_fds()
         socks = [self.lingerers.connect() for _ in range(5)]
-        self.pause()
+        self.broker.pause()
         attacker.send_raw(PUB5, [sock.fileno() for sock in socks])
         close_all(socks)
-        self.go_on()
+        self.broker.go_on()
         self.exchange()
         self.wait_all_closed()
 
@@ -74,11 +62,11 @@ class Received(Hostile):
         attacker = self.connect()
         self.before = self.broker.count_fds()
         socks = [self.lingerers.connect() for _ in range(96)]
-        self.pause()
+        self.broker.pause()
         for at in range(0, 96, 16):
             attacker.send_raw(PUB16, [sock.fileno() for sock in socks[at:at + 16]])
         close_all(socks)
-        self.go_on()
+        self.broker.go_on()
         self.exchange()
         self.wait_all_closed()
 
@@ -86,14 +74,14 @@ class Received(Hostile):
         """An end of a pair is harmless by itself, and closes what waits in it."""
         attacker = self.connect()
         self.before = self.broker.count_fds()
-        self.pause()
+        self.broker.pause()
         one, other = socket.socketpair()
         for _ in range(8):
             with self.lingerers.connect() as sock:
                 send_packet(one, b"x", [sock.fileno()])
         attacker.send_raw(encode([F.PUB, 1, "unknown", {}, b""]), [other.fileno()])
         close_all([one, other])
-        self.go_on()
+        self.broker.go_on()
         self.exchange()
         self.wait_all_closed()
 
@@ -113,7 +101,7 @@ class Queued(Hostile):
 
     def leave(self, attacker, packets):
         """The broker ends the session over the first packet, and the rest is never received."""
-        self.pause()
+        self.broker.pause()
         attacker.send_raw(b"\xc1")
         for _ in range(packets):
             with self.lingerers.connect() as sock:
@@ -122,7 +110,7 @@ class Queued(Hostile):
     def test_a_session_that_is_ended_costs_no_time(self):
         attacker = self.connect()
         self.leave(attacker, 40)
-        self.go_on()
+        self.broker.go_on()
         self.expect_bye(attacker, Code.PROTOCOL)
         self.assertEqual(recv_packet(attacker.sock), (b"", []))     # the end comes at once, too
         self.exchange()
@@ -153,7 +141,7 @@ class Queued(Hostile):
     def test_the_broker_ends_at_once(self):
         attacker = self.connect()
         self.leave(attacker, 8)
-        self.go_on()
+        self.broker.go_on()
         self.expect_bye(attacker, Code.PROTOCOL)
         self.broker.stop()
 

@@ -240,7 +240,7 @@ class Connections(HostileTest):
         self.write(path, "8")
         broker = self.new_broker()
         self.write(path, usual)
-        broker.process.signal(signal.SIGSTOP)
+        broker.pause()
         waiting = []
         with self.assertRaises(BlockingIOError):
             while True:
@@ -256,7 +256,7 @@ class Connections(HostileTest):
 
         child = self.fork(connect_and_wait)
         child.hear()
-        broker.process.signal(signal.SIGCONT)
+        broker.go_on()
         for session in waiting:
             session.hello("waiting")
         child.end()

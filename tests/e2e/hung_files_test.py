@@ -154,9 +154,9 @@ class Hung(HungCase):
 
     def test_those_that_are_never_received_hold_up_nobody(self):
         self.tell("connect")
-        self.broker.process.signal(signal.SIGSTOP)
+        self.broker.pause()
         self.tell("spoil", "send 20 16")
-        self.broker.process.signal(signal.SIGCONT)
+        self.broker.go_on()
         self.exchange()
 
     def test_a_subscriber_that_dies_with_one_holds_up_nobody(self):
@@ -245,15 +245,15 @@ class Refused(uid_case.OtherUid):
 
     def test_a_stranger_cannot_send_any(self):
         broker = self.serve(self.open_name)
-        broker.process.signal(signal.SIGSTOP)       # or it would be told to go, and that first
+        broker.pause()       # or it would be told to go, and that first
         self.run_as(SOMEBODY, self.is_refused_by_kernel)
-        broker.process.signal(signal.SIGCONT)
+        broker.go_on()
 
     def test_nobody_can_before_welcome_and_who_may_can_after(self):
         broker = self.serve(self.open_name)
-        broker.process.signal(signal.SIGSTOP)
+        broker.pause()
         self.is_refused_by_kernel()
-        broker.process.signal(signal.SIGCONT)
+        broker.go_on()
         session = self.connect(self.name)
         self.assertEqual(confirmed(session, "unknown", fds=[0]), 0)
 

@@ -113,12 +113,12 @@ class Life(PassedTest):
         """One that hangs, or drains, does not keep the next from the same listener."""
         listener = self.listener(self.path)
         hung = self.pass_on(listener)
-        hung.process.signal(signal.SIGSTOP)
+        hung.pause()
         self.pass_on(listener)
         for _ in range(10):
             self.connect(self.path).close()
         self.assertTrue(hung.is_running())
-        hung.process.signal(signal.SIGCONT)
+        hung.go_on()
 
     def test_clients_are_told_the_broker_and_not_who_made_the_listener(self):
         if os.geteuid():
@@ -140,16 +140,15 @@ class Descriptors(PassedTest):
         self.assertTrue(passes_rights(listener))
         broker = self.pass_on(listener)
         self.assertFalse(passes_rights(listener))
-        broker.process.signal(signal.SIGSTOP)
+        broker.pause()
         with connect_to(self.path) as sock, self.assertRaises(PermissionError):
             send_descriptor(sock, HELLO)
-        broker.process.signal(signal.SIGCONT)
+        broker.go_on()
 
     def test_who_connected_before_cannot_send_any_once_accepted(self):
         """Its socket was made when nobody refused them; what it sent then goes to nobody."""
         listener = self.listener(self.path)
-        unused = self.pass_on(listener)
-        unused.stop()
+        unused = self.pass_on(self.listener(self.at("unused")), address=self.at("unused"))
         with connect_to(self.path) as quiet, connect_to(self.path) as sender:
             send_descriptor(sender, HELLO)
             broker = self.pass_on(listener)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import struct
 
@@ -263,7 +262,7 @@ class Slow(StreamTest):
     def test_a_broker_that_sleeps_gets_the_rest_when_it_wakes(self):
         """The kernel takes a part of a packet, with its descriptors, and the rest later."""
         sock, fds = self.raw(), self.files(3)
-        self.broker.process.signal(signal.SIGSTOP)
+        self.broker.pause()
         sock.setblocking(False)
         data, rights = packet(pub(bytes(60000), n_fds=3)), [
             (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("3i", *fds))]
@@ -275,7 +274,7 @@ class Slow(StreamTest):
             except BlockingIOError:
                 break
         self.assertGreater(sent, 2)
-        self.broker.process.signal(signal.SIGCONT)
+        self.broker.go_on()
         sock.settimeout(harness.DEADLINE_S)
         sock.sendall(rest)
         for _ in range(sent):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import socket
 import struct
 
@@ -107,11 +106,11 @@ class Datagrams(OtherUid):
 
     def test_nobody_speaks_as_another_whose_datagram_came_with_it(self):
         receiver = self.listen(NOBODY, "0666")
-        self.broker.process.signal(signal.SIGSTOP)
+        self.broker.pause()
         senders = [(0, 0), (NOBODY, NOBODY), (0, SOMEBODY), (NOBODY, SOMEBODY)]
         for uid, gid in senders:
             self.run_as(uid, self.publish, gid)
-        self.broker.process.signal(signal.SIGCONT)
+        self.broker.go_on()
         got = [receiver.take(is_delivery) for _ in senders]
         self.assertEqual([(delivery.uid, delivery.gid) for delivery in got], senders)
 

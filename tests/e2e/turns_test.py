@@ -1,8 +1,6 @@
 """Whose turn it is: who floods does not hold up others, however many connections it has and however
 much work its packets are. What is compared is the order in which an observer gets all of it."""
 
-import os
-import signal
 import unittest
 
 import harness
@@ -31,8 +29,8 @@ class Turns(OtherUid):
         self.victim = self.connect(self.name)
 
     def stop_broker(self):
-        os.kill(self.broker.pid, signal.SIGSTOP)
-        self.addCleanup(os.kill, self.broker.pid, signal.SIGCONT)
+        self.broker.pause()
+        self.addCleanup(self.broker.go_on)
 
     def flood(self, child, sessions, uid):
         if uid:
@@ -55,7 +53,7 @@ class Turns(OtherUid):
         child.say("go")
         child.hear()
         self.victim.publish("v", b"")
-        os.kill(self.broker.pid, signal.SIGCONT)
+        self.broker.go_on()
         before = 0
         while (topic := self.observer.take(lambda event: hasattr(event, "topic")).topic) != "v":
             before += topic in ("x", "y")

@@ -11,7 +11,6 @@ Each time a pair of bystanders, and then a newcomer, must not notice.
 import os
 import resource
 import select
-import signal
 import socket
 
 import uid_case
@@ -56,26 +55,13 @@ class KillersTest(OtherUid):
         self.assertEqual(session.take(is_delivery).payload, b"!")
         session.close()
 
-    def state(self):
-        """Fields of /proc/PID/stat, from the state on."""
-        with open(f"/proc/{self.broker.pid}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()
-
-    def pause(self):
-        """The broker sleeps; what is sent meanwhile, it reads at once when it goes on."""
-        self.broker.process.signal(signal.SIGSTOP)
-        eventually(lambda: self.state()[0] == "T", "the broker is stopped")
-
-    def go_on(self):
-        self.broker.process.signal(signal.SIGCONT)
-
 
 class Descriptors(KillersTest):
     """Issue 435: EMFILE, of accept, or of asking who the peer is."""
 
     def ticks(self):
         """Processor time it has used."""
-        return sum(map(int, self.state()[11:13]))
+        return sum(map(int, self.broker.stat()[11:13]))
 
     def pauses(self):
         return self.broker.said().count("out of descriptors or memory")
@@ -140,14 +126,14 @@ class Gone(KillersTest):
         child.hear()
 
     def test_who_is_dead_and_reaped_before_accept_is_still_heard(self):
-        self.pause()
+        self.broker.pause()
         pids = []
         for _ in range(20):
             child = self.fork(self.say_and_wait)
             child.hear()
             child.kill()
             pids.append(child.pid)
-        self.go_on()
+        self.broker.go_on()
         heard = [self.bystanders[1].take(is_delivery) for _ in pids]
         self.assertEqual([(delivery.payload, delivery.pid) for delivery in heard],
                          [(b"gone", pid) for pid in pids])

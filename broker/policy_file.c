@@ -120,7 +120,7 @@ static bool begin_section(struct parser *p, const char *title)
         }
         if (name && !find_id(p, who, name, &id))
                 return false;
-        int r = policy_add_section(p->policy, who, id, title, p->line);
+        int r = policy_add_section(p->policy, who, id, title);
         if (r < 0)
                 return fail_with(p, r);
         snprintf(p->title, sizeof(p->title), "%s", title);

@@ -84,7 +84,6 @@ static void complete(struct reaper *r)
                 (void)!start(r);
 }
 
-/* Waits while the worker moves. If it does not it is given up, and its place is free. */
 /* Waits until another set is begun, or for LOOK_MS. Returns false when the worker is still at
  * `set`. */
 static bool is_through(struct reaper *r, uint64_t set)

@@ -42,7 +42,16 @@ static struct crowd *make(struct server *s, uid_t uid)
         return f;
 }
 
-static void leave(struct conn *conn)
+static void drop(struct crowd *f)
+{
+        if (--f->n_conns)
+                return;
+        list_remove(&f->in_line);
+        list_remove(&f->of_server);
+        free(f);
+}
+
+void turns_remove(struct conn *conn)
 {
         struct crowd *f = conn->crowd;
 
@@ -52,10 +61,7 @@ static void leave(struct conn *conn)
         conn->crowd = NULL;
         if (list_is_empty(&f->ready))
                 list_remove(&f->in_line);
-        if (--f->n_conns)
-                return;
-        list_remove(&f->of_server);
-        free(f);
+        drop(f);
 }
 
 int turns_enter(struct conn *conn, uid_t uid)
@@ -69,7 +75,7 @@ int turns_enter(struct conn *conn, uid_t uid)
         if (!f)
                 return -ENOMEM;
         f->n_conns++;
-        leave(conn);
+        turns_remove(conn);
         conn->crowd = f;
         if (is_ready)
                 turns_add(conn);
@@ -84,11 +90,6 @@ void turns_add(struct conn *conn)
                 list_push_back(&f->ready, &conn->ready);
         if (!list_is_linked(&f->in_line))
                 list_push_back(&conn->server->line, &f->in_line);
-}
-
-void turns_remove(struct conn *conn)
-{
-        leave(conn);
 }
 
 /* Returns what it took of the turn. */
@@ -121,11 +122,7 @@ static void serve_crowd(struct crowd *f, uint64_t budget)
         f->n_conns++; /* it stays, whoever of it ends */
         while (done < budget && (link = list_first(&f->ready)))
                 done += serve(list_entry(link, struct conn, ready), budget - done);
-        if (--f->n_conns)
-                return;
-        list_remove(&f->in_line);
-        list_remove(&f->of_server);
-        free(f);
+        drop(f);
 }
 
 static void on_idle(uv_idle_t *idle)

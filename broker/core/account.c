@@ -35,15 +35,18 @@ struct account *account_ref(struct account *a)
         return a;
 }
 
+static void leave_idle(struct uid_account *u)
+{
+        if (!list_is_linked(&u->idle))
+                return;
+        list_remove(&u->idle);
+        u->core->n_idle_uids--;
+}
+
 static void free_uid(struct uid_account *u)
 {
-        struct core *c = u->core;
-
-        map_remove(&c->uids, &u->by_uid);
-        if (list_is_linked(&u->idle)) {
-                list_remove(&u->idle);
-                c->n_idle_uids--;
-        }
+        map_remove(&u->core->uids, &u->by_uid);
+        leave_idle(u);
         free(u);
 }
 
@@ -84,10 +87,7 @@ struct uid_account *uid_account_get(struct core *c, uint32_t uid)
 
         if (u) {
                 account_ref(&u->account);
-                if (list_is_linked(&u->idle)) {
-                        list_remove(&u->idle);
-                        c->n_idle_uids--;
-                }
+                leave_idle(u);
                 return u;
         }
         u = calloc(1, sizeof(*u));

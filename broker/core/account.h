@@ -7,6 +7,7 @@
 #define BATON_BROKER_CORE_ACCOUNT_H
 
 #include "broker/core/core.h"
+#include "broker/core/limits.h"
 #include "broker/core/policy.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -19,7 +20,7 @@ struct account {
 };
 
 /* What may be refused: what the policy does not allow, and what goes beyond one of the limits. */
-enum { REFUSAL_POLICY, REFUSAL_LIMITS, REFUSALS = REFUSAL_LIMITS + 48 };
+enum { REFUSAL_POLICY, REFUSAL_LIMITS, REFUSALS = REFUSAL_LIMITS + LIMIT_ROWS_MAX };
 
 /* The account of a uid. Without sessions it is kept for a while (`idle`), for what it remembers. */
 struct uid_account {
@@ -54,9 +55,6 @@ struct identity {
         struct policy_subject who; /* its groups are the ones below */
         uint32_t groups[];
 };
-
-struct session;
-struct refusal;
 
 static inline void account_charge(struct account *a, enum policy_quota quota, uint64_t amount)
 {

@@ -40,8 +40,7 @@ static bool has_too_many(const struct core *c, const struct session *s)
 
 static void end_unread(struct core *c, struct session *s)
 {
-        refusal_note(c, s->who, &s->peer, "control_bytes");
-        session_end(c, s, WIRE_CODE_STALLED, "answers are not read (limit control_bytes)");
+        session_end_at(c, s, WIRE_CODE_STALLED, "answers are not read", "control_bytes");
 }
 
 /* Something was added to the answers. */

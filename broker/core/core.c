@@ -114,12 +114,11 @@ uint64_t core_deadline(const struct core *c)
 
 static void state_timer(struct core *c, struct session *s)
 {
-        refusal_note(c, s->who, &s->peer, s->state == SESSION_HELLO ? "handshake_ms" : "drain_ms");
         if (s->state == SESSION_HELLO)
-                session_end(c, s, WIRE_CODE_TIMEOUT, "no HELLO in time (limit handshake_ms)");
+                session_end_at(c, s, WIRE_CODE_TIMEOUT, "no HELLO in time", "handshake_ms");
         else
-                session_end(c, s, WIRE_CODE_STALLED,
-                        "what is queued is not read in time (limit drain_ms)");
+                session_end_at(
+                        c, s, WIRE_CODE_STALLED, "what is queued is not read in time", "drain_ms");
 }
 
 static void fire(struct core *c, struct timer *t)
@@ -130,10 +129,8 @@ static void fire(struct core *c, struct timer *t)
                 state_timer(c, container_of(t, struct session, timer));
                 break;
         case TIMER_STALL:
-                refusal_note(c, container_of(t, struct session, stall)->who,
-                        &container_of(t, struct session, stall)->peer, "stall_ms");
-                session_end(c, container_of(t, struct session, stall), WIRE_CODE_STALLED,
-                        "your queue was above low water for too long (limit stall_ms)");
+                session_end_at(c, container_of(t, struct session, stall), WIRE_CODE_STALLED,
+                        "your queue was above low water for too long", "stall_ms");
                 break;
         case TIMER_REQUEST:
                 request_end(c, container_of(t, struct request, timer), WIRE_CODE_TIMEOUT, "",

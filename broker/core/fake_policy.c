@@ -23,7 +23,7 @@ static bool begin_section(struct policy *p, const char *word, const char *value)
                 who = POLICY_GROUP;
         else
                 return false;
-        CHECK_EQ(policy_add_section(p, who, id, word, 1), 0);
+        CHECK_EQ(policy_add_section(p, who, id, word), 0);
         return true;
 }
 

@@ -168,9 +168,8 @@ void flight_tick(struct core *c)
                 if (!is_waited_for(c, s))
                         continue;
                 list_remove(link);
-                refusal_note(c, s->who, &s->peer, "stall_ms");
-                session_end(c, s, WIRE_CODE_STALLED,
-                        "descriptors are not received, and others wait (limit stall_ms)");
+                session_end_at(c, s, WIRE_CODE_STALLED,
+                        "descriptors are not received, and others wait", "stall_ms");
         }
         wake_waiters(c);
 }

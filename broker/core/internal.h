@@ -73,6 +73,9 @@ void routes_deinit(struct core *c);
 struct session *session_find(const struct core *c, struct session_id id);
 void session_mark(struct core *c, struct session *s);
 void session_end(struct core *c, struct session *s, enum wire_code code, const char *text);
+/* At a limit, which is named behind the text, and counted as a refusal. */
+void session_end_at(struct core *c, struct session *s, enum wire_code code, const char *text,
+        const char *limit);
 void session_refuse(struct core *c, struct session *s); /* it may not be here */
 void session_is_ready(struct core *c, struct session *s);
 void session_leave(struct core *c, struct session *s);

@@ -51,6 +51,8 @@ static const struct limit_row rows[] = {
         {"uid_connects", FIELD(quotas[QUOTA_CONNECTS]), LIMIT_UID_CONNECTS, 1, false},
 };
 
+_Static_assert(ARRAY_LEN(rows) <= LIMIT_ROWS_MAX, "refusals are counted for every limit");
+
 static uint64_t *value_of(struct core_limits *limits, const struct limit_row *row)
 {
         return (uint64_t *)((char *)limits + row->offset);

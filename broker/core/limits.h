@@ -8,6 +8,9 @@
 /* 2^40: sums of a few such values cannot overflow 64 bits, in nanoseconds neither. */
 #define CORE_LIMIT_MAX (UINT64_C(1) << 40)
 
+/* At most so many rows: what is counted for each stands in arrays. */
+enum { LIMIT_ROWS_MAX = 48 };
+
 struct limit_row {
         const char *name;
         size_t offset; /* in struct core_limits */

@@ -119,8 +119,7 @@ void policy_free(struct policy *p)
         free(p);
 }
 
-int policy_add_section(
-        struct policy *p, enum policy_who who, uint32_t id, const char *title, unsigned line)
+int policy_add_section(struct policy *p, enum policy_who who, uint32_t id, const char *title)
 {
         struct section *s = calloc(1, sizeof(*s) + strlen(title) + 1);
 
@@ -128,7 +127,6 @@ int policy_add_section(
                 return -ENOMEM;
         s->who = who;
         s->id = id;
-        s->line = line;
         memset(s->quotas, 0xff, sizeof(s->quotas));
         list_init(&s->grants);
         memcpy(s->title, title, strlen(title) + 1);

@@ -84,10 +84,9 @@ void policy_free(struct policy *p);
 const char *policy_name(const struct policy *p);
 
 /* policy_add_section begins one; what is added next belongs to it. `id` is a uid or gid
- * (POLICY_ANY: not read), `title` what the file calls it (copied), `line` its line. Returns 0 ·
- * -ENOMEM. */
+ * (POLICY_ANY: not read), `title` what the file calls it (copied). Returns 0 · -ENOMEM. */
 BT_MUST int policy_add_section(
-        struct policy *p, enum policy_who who, uint32_t id, const char *title, unsigned line);
+        struct policy *p, enum policy_who who, uint32_t id, const char *title);
 
 /* policy_grant allows an action on `filter` (copied). A token `%uid` in it stands for the uid of
  * whoever is judged. Returns 0 · POLICY_E_FILTER · POLICY_E_RESERVED · -ENOMEM. */

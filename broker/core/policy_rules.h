@@ -19,7 +19,6 @@ struct section {
         struct list link; /* policy.sections */
         enum policy_who who;
         uint32_t id;
-        unsigned line;
         uint64_t quotas[QUOTAS]; /* UINT64_MAX: not said */
         struct list grants;
         char title[];

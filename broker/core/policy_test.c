@@ -18,7 +18,7 @@ static struct policy *fresh(void)
 
 static void begin(struct policy *p, enum policy_who who, uint32_t id, const char *title)
 {
-        CHECK_EQ(policy_add_section(p, who, id, title, 1), 0);
+        CHECK_EQ(policy_add_section(p, who, id, title), 0);
 }
 
 static void grant(struct policy *p, enum policy_action action, const char *filter, unsigned line)

@@ -174,9 +174,8 @@ void pool_timer(struct core *c, struct timer *t)
                 struct session *s = m->sub->session;
                 if (!is_to_blame(c, m))
                         continue;
-                refusal_note(c, s->who, &s->peer, "stall_ms");
-                session_end(c, s, WIRE_CODE_STALLED,
-                        "your window was used up for too long (limit stall_ms)");
+                session_end_at(c, s, WIRE_CODE_STALLED, "your window was used up for too long",
+                        "stall_ms");
         }
         pool_waited_for(c, p);
 }

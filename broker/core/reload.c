@@ -28,8 +28,7 @@ static void revoke(struct core *c, struct session *s, struct sub *sub)
         session_mark(c, s);
 }
 
-/* In the order of their numbers would be nicer to watch, but the map has none: each is told on its
- * own. */
+/* Each is told on its own, in the order of the map, which is none. */
 static void judge_subs(struct core *c, struct session *s)
 {
         for (size_t i = 0; i < s->subs.cap; i++) {

@@ -137,7 +137,6 @@ static const char *full_for(struct core *c, const struct session *s)
 static void judge(struct core *c, struct session *s)
 {
         const char *limit = NULL;
-        char text[WIRE_TEXT_BYTES];
 
         if (!s->who->may_connect) {
                 c->count.refused_sessions++;
@@ -145,9 +144,7 @@ static void judge(struct core *c, struct session *s)
         } else if (c->is_stopping) {
                 session_end(c, s, WIRE_CODE_SHUTDOWN, "the broker stops");
         } else if ((limit = full_for(c, s))) {
-                snprintf(text, sizeof(text), "too many connections (limit %s)", limit);
-                refusal_note(c, s->who, &s->peer, limit);
-                session_end(c, s, WIRE_CODE_LIMIT, text);
+                session_end_at(c, s, WIRE_CODE_LIMIT, "too many connections", limit);
         }
 }
 
@@ -229,6 +226,16 @@ void session_end(struct core *c, struct session *s, enum wire_code code, const c
         if (was_full)
                 session_keep_bye(s);
         session_mark(c, s);
+}
+
+void session_end_at(
+        struct core *c, struct session *s, enum wire_code code, const char *text, const char *limit)
+{
+        char with_limit[WIRE_TEXT_BYTES];
+
+        snprintf(with_limit, sizeof(with_limit), "%s (limit %s)", text, limit);
+        refusal_note(c, s->who, &s->peer, limit);
+        session_end(c, s, code, with_limit);
 }
 
 void core_end(struct core *c, struct session_id id, enum wire_code code, const char *text,

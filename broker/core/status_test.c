@@ -247,7 +247,7 @@ TEST(what_a_policy_is_called_is_a_json_string_whatever_it_is)
 
         if (!p)
                 abort();
-        CHECK_EQ(policy_add_section(p, POLICY_ANY, 0, "any", 1), 0);
+        CHECK_EQ(policy_add_section(p, POLICY_ANY, 0, "any"), 0);
         CHECK_EQ(policy_allow(p, POLICY_CONNECT, 2), 0);
         core_set_policy(f.core, p, f.now_ns);
         say_request(own, 1, 1000);

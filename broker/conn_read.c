@@ -92,6 +92,17 @@ static void give_rest(struct conn *conn, uint64_t budget)
         }
 }
 
+/* What is whole was told before more is read: who always has a part of a packet is not late. */
+static void set_partial(struct conn *conn, bool is_partial)
+{
+        struct server *s = conn->server;
+
+        if (bt_likely(conn->is_partial == is_partial))
+                return;
+        conn->is_partial = is_partial;
+        core_set_partial(s->core, conn->id, is_partial, server_now(s));
+}
+
 /* Returns false when the connection has ended. */
 static bool receive_one(struct conn *conn, uint64_t budget, uint64_t *work, bool *ret_is_dry)
 {
@@ -104,6 +115,7 @@ static bool receive_one(struct conn *conn, uint64_t budget, uint64_t *work, bool
         switch (r) {
         case LINK_E_CUT: /* beyond all our accounts: others may have used up the system's */
         case 0:
+                set_partial(conn, false);
                 if (bt_unlikely(!conn->id.generation) && !adopted_identify(conn)) {
                         fdset_unref(arrival.fds);
                         return false;
@@ -121,6 +133,7 @@ static bool receive_one(struct conn *conn, uint64_t budget, uint64_t *work, bool
                 return true;
         case LINK_E_AGAIN:
         case LINK_E_EXHAUSTED:
+                set_partial(conn, link_is_partial(conn->link));
                 *ret_is_dry = true;
                 return true;
         case LINK_E_BROKEN:

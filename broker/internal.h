@@ -37,6 +37,7 @@ struct conn {
         bool is_resting;  /* there was no memory to send with: tried again when `rest` is up */
         bool takes_fds;   /* its socket lets descriptors in */
         bool has_brought; /* descriptors, and since then the reaper was not seen idle */
+        bool is_partial;  /* of the next packet a part has come */
 };
 
 /* The connections of a uid (turns.c). */

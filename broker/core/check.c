@@ -267,8 +267,9 @@ static const char *check_session(const struct core *c, const struct session *s, 
                 return why;
         if (s->state >= SESSION_LEAVING && (s->subs.n || s->requests.n))
                 return "a session that left with subscriptions or requests";
-        bool has_deadline = s->state == SESSION_HELLO || s->state == SESSION_LEAVING;
-        if (has_deadline != (s->timer.node.place > 0))
+        bool has_deadline = s->timer.node.place > 0;
+        if (s->state != SESSION_OPEN &&
+                has_deadline != (s->state == SESSION_HELLO || s->state == SESSION_LEAVING))
                 return "a session's deadline at the wrong time";
         if (s->state == SESSION_LEAVING && list_is_empty(&s->queue) && list_is_empty(&s->parked))
                 return "a leaving session that has nothing to wait for";

@@ -116,6 +116,9 @@ static void state_timer(struct core *c, struct session *s)
 {
         if (s->state == SESSION_HELLO)
                 session_end_at(c, s, WIRE_CODE_TIMEOUT, "no HELLO in time", "handshake_ms");
+        else if (s->state == SESSION_OPEN)
+                session_end_at(c, s, WIRE_CODE_TIMEOUT, "a packet did not become whole in time",
+                        "stall_ms");
         else
                 session_end_at(
                         c, s, WIRE_CODE_STALLED, "what is queued is not read in time", "drain_ms");

@@ -125,6 +125,10 @@ struct core_arrival {
 size_t core_input(struct core *core, struct session_id id, const struct core_arrival *arrival,
         uint64_t now_ns);
 
+/* core_set_partial: of the next packet of a session a part has come, or (false) the whole. What has
+ * begun to come has stall_ms to become whole, or the session is told BYE(TIMEOUT). */
+void core_set_partial(struct core *core, struct session_id id, bool is_partial, uint64_t now_ns);
+
 /* core_work tells how much has been done so far, in units of some 15 ns: a publication that goes
  * on with a run is one. For sharing out time fairly. */
 uint64_t core_work(const struct core *core);

@@ -302,3 +302,37 @@ TEST(a_window_of_confirms_in_one_turn_is_no_stall)
         CHECK_EQ(answered, id - 1);
         fake_deinit(&f);
 }
+
+TEST(a_packet_that_is_not_whole_in_time_ends_its_session)
+{
+        struct fake f;
+        fake_init_with(&f, "stall_ms=1000");
+        struct client *c = fake_open(&f);
+
+        core_set_partial(f.core, c->id, true, f.now_ns);
+        fake_tick(&f, 999);
+        core_set_partial(f.core, c->id, false, f.now_ns);
+        core_set_partial(f.core, c->id, true, f.now_ns);
+        fake_tick(&f, 999);
+        CHECK(!c->is_gone);
+        fake_tick(&f, 1);
+        expect_bye(c, WIRE_CODE_TIMEOUT);
+        CHECK_EQ(core_deadline(f.core), UINT64_MAX);
+        fake_deinit(&f);
+}
+
+TEST(what_is_not_whole_when_its_session_begins_or_leaves_changes_no_deadline)
+{
+        struct fake f;
+        fake_init_with(&f, "stall_ms=1000 handshake_ms=500");
+        struct client *c = fake_connect(&f);
+
+        core_set_partial(f.core, c->id, true, f.now_ns);
+        fake_tick(&f, 500);
+        expect_bye(c, WIRE_CODE_TIMEOUT);
+        struct client *last = fake_open(&f);
+        core_set_partial(f.core, last->id, true, f.now_ns);
+        fake_close(last);
+        CHECK_EQ(core_deadline(f.core), UINT64_MAX);
+        fake_deinit(&f);
+}

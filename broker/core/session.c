@@ -249,6 +249,20 @@ void core_end(struct core *c, struct session_id id, enum wire_code code, const c
         publish_resume(c);
 }
 
+void core_set_partial(struct core *c, struct session_id id, bool is_partial, uint64_t now_ns)
+{
+        struct session *s = session_find(c, id);
+
+        if (!s || s->state != SESSION_OPEN)
+                return; /* it has another deadline, and soon */
+        c->now_ns = now_ns;
+        if (!is_partial)
+                heap_remove(&c->timers, &s->timer.node);
+        else if (heap_set(&c->timers, &s->timer.node, core_in_ms(c, c->config.limits.stall_ms)) < 0)
+                session_end(
+                        c, s, WIRE_CODE_NO_MEMORY, "no memory to wait for the rest of a packet");
+}
+
 void session_keep_bye(struct session *s)
 {
         buf_drop(&s->control, s->control.len - s->bye_len);

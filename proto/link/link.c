@@ -177,6 +177,11 @@ int link_send(struct link *l, const struct iovec *iov, size_t n_iov, const int *
         return bt_likely(n >= 0) ? 0 : msg_send_outcome((int)n, n_fds > 0);
 }
 
+bool link_is_partial(const struct link *l)
+{
+        return l->stream && stream_is_partial(l->stream);
+}
+
 bool link_is_unsent(const struct link *l)
 {
         return l->stream && stream_unsent(l->stream);

@@ -95,6 +95,9 @@ int link_fd(const struct link *l);
 BT_MUST int link_send(
         struct link *l, const struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds);
 
+/* link_is_partial: of the next packet a part has come; only over a stream. */
+bool link_is_partial(const struct link *l);
+
 /* link_is_unsent: the rest of a packet waits to be sent: poll for POLLOUT, then link_flush. */
 bool link_is_unsent(const struct link *l);
 

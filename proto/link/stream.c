@@ -14,8 +14,8 @@
  * memory nothing is lost, the call fails and may be made again. `out` likewise is made before a
  * packet is sent, for its rest. Both are let go as soon as they are empty, unless small.
  *
- * What came of a packet that is not whole is kept, for as long as its sender likes: 64 KiB, and so
- * many descriptors as a packet may have. Who sends more is broken.
+ * What came of a packet that is not whole is kept: 64 KiB, and so many descriptors as a packet may
+ * have. Who sends more is broken. How long it may take is for the caller to say (link_is_partial).
  *
  * Who feeds a packet in crumbs while we read could hold us for as long as it likes: a call makes at
  * most PIECES_MAX reads, then says LINK_E_AGAIN, and poll calls it again.
@@ -232,6 +232,11 @@ static int add_fds(struct stream *s, struct fdset *more)
                 return join_fds(s, more);
         s->extras.fds = more;
         return 0;
+}
+
+bool stream_is_partial(const struct stream *s)
+{
+        return s->n_head > 0;
 }
 
 static bool same_cred(const struct msg_extras *a, const struct msg_extras *b)

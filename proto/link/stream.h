@@ -20,6 +20,9 @@ BT_MUST int stream_send(
         struct stream *s, const struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds);
 BT_MUST int stream_flush(struct stream *s);
 
+/* stream_is_partial: of the next packet a part has come. */
+bool stream_is_partial(const struct stream *s);
+
 /* stream_unsent gives how many bytes of a packet wait for stream_flush. */
 size_t stream_unsent(const struct stream *s);
 

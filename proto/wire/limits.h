@@ -80,7 +80,8 @@ enum {
          * blocked publishers are let in again. */
         LIMIT_LOW_WATER_DIVISOR = 4,
         /* "stall_ms": backlog above low water for so long ends the session; a payload in chunks of
-         * which nothing comes for so long is given up. */
+         * which nothing comes for so long is given up; a packet of a stream must be whole by then.
+         */
         LIMIT_STALL_MS = 30000,
         /* "groups": those without members too, so what they take and keep is bounded. */
         LIMIT_GROUPS = 4096,

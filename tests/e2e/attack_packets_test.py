@@ -276,6 +276,23 @@ class Dribble(AttackCase):
         self.attack(act)
         self.peace()
 
+    def test_who_never_ends_a_packet_is_ended_by_stall_ms(self):
+        self.begin(stall_ms=300)
+
+        def act():
+            session, slow = self.connect(self.stream), self.connect(self.stream)
+            session.sock.sendall(b"\xce\0\1\0\0")
+            while not select.select([session.sock], [], [], 0)[0]:
+                session.sock.sendall(b"\x94")       # as if there were more to come
+                for byte in b"\xce\0\0\0\3\x92\5\x63":     # PING: in pieces, too, but whole
+                    slow.sock.sendall(bytes([byte]))
+                self.assertEqual(recv_packet(slow.sock)[0], encode([F.PONG, 99]))
+            self.expect_bye(session, Code.TIMEOUT, "stall_ms")
+            sync(slow)
+
+        self.attack(act)
+        self.peace("stall_ms")
+
 
 if __name__ == "__main__":
     uid_case.main()

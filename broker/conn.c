@@ -212,7 +212,8 @@ static int accepted(struct server *s, int fd, enum transport transport)
         if (r == 0 && s->policy_path) /* else nobody asks for groups */
                 r = cred_groups_of_peer(link_fd(conn->link), &groups);
         if (r == 0)
-                r = conn_enter(conn, &cred, &(struct core_groups){groups.gids, groups.n});
+                r = conn_enter(conn, &cred,
+                        groups.are_unknown ? NULL : &(struct core_groups){groups.gids, groups.n});
         if (r == 0)
                 r = conn_start(conn);
         if (r)

@@ -91,7 +91,7 @@ void conn_accept(struct server *s, int fd, enum transport transport);
 void conn_flush_all(struct server *s);
 void conn_on_rested(uv_timer_t *timer);
 void conn_close(struct conn *conn);
-/* conn_let_fds_in opens its socket to descriptors if it has a right to send some, or closes it. */
+/* conn_let_fds_in lets descriptors in by its socket if it has a right to send some; else not. */
 void conn_let_fds_in(struct conn *conn);
 
 /* reload.c: reload_policy reads the policy and puts it in force. Returns 0 · 1 (it is bad, and was

@@ -15,7 +15,6 @@
 #include <grp.h>
 #include <ini.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -177,9 +176,10 @@ static int add_answer(struct parser *p, enum policy_action action, const char *v
         return r < 0 ? fail_with(p, r) : 1;
 }
 
-/* 4096, 64K, 32M, 1G. */
+/* 4096, 64K, 32M, 1G. What is too much for any quota is UINT64_MAX. */
 static bool read_size(const char *text, uint64_t *ret)
 {
+        static const uint64_t MOST = UINT64_C(1) << 40;
         static const char units[] = "KMG";
         size_t len = strlen(text);
         const char *unit = len ? strchr(units, text[len - 1]) : NULL;
@@ -188,10 +188,10 @@ static bool read_size(const char *text, uint64_t *ret)
         if (!len || len >= sizeof(digits))
                 return false;
         snprintf(digits, sizeof(digits), "%.*s", (int)(unit ? len - 1 : len), text);
-        if (!read_number(digits, UINT64_C(1) << 40, ret))
+        if (!read_number(digits, MOST, ret))
                 return false;
-        if (unit)
-                *ret <<= 10 * (unit - units + 1);
+        int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+        *ret = *ret > MOST >> shift ? UINT64_MAX : *ret << shift;
         return true;
 }
 
@@ -241,9 +241,8 @@ static bool is_blank(const char *line)
  * with a list. */
 static void cut_comment(char *line)
 {
-        for (char *at = line; *at; at++) {
-                bool begins = at == line || at[-1] == ' ' || at[-1] == '\t';
-                if (begins && (*at == ';' || *at == '#')) {
+        for (char *at = line; (at = strpbrk(at, ";#")); at++) {
+                if (at == line || at[-1] == ' ' || at[-1] == '\t') {
                         *at = 0;
                         return;
                 }
@@ -315,14 +314,15 @@ static char *read_line(char *line, int room, void *arg)
 
 static void parse(struct parser *p)
 {
-        int r = ini_parse_stream(read_line, p, on_entry, p);
-        unsigned first = r > 0 ? (unsigned)r : UINT_MAX; /* line that it could not read */
+        int r = ini_parse_stream(read_line, p, on_entry, p); /* > 0: a line it could not read */
 
-        if (first < UINT_MAX && (!p->error || first < p->error_line)) {
-                p->error = 0;
-                p->line = first;
-                fail(p, "expected [SECTION], or NAME = VALUE");
-        }
+        if (r < 0)
+                fail_with(p, -ENOMEM);
+        if (r <= 0 || (p->error && p->error_line <= (unsigned)r))
+                return;
+        p->error = 0;
+        p->line = (unsigned)r;
+        fail(p, "expected [SECTION], or NAME = VALUE");
 }
 
 /* What is in the file may be anything. */

@@ -11,7 +11,8 @@
  * worker has closed nothing since the last look it is sent a signal; when that has not helped
  * SIGNALS_MAX times in a row the other takes its place, and a third is started to watch. Whoever
  * passes us such a descriptor takes one thread from us, of THREADS_MAX, and nothing from anybody
- * else. With the last thread descriptors stay open: reaper_hung tells how many. */
+ * else. With the last thread, or where the system has no more of them, descriptors stay open:
+ * reaper_hung tells how many. */
 #include "broker/reaper.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ enum {
         LOOK_MS = 5,
         SIGNALS_MAX = 4,
         WAKE_MS = 20,
+        STAND_MS = 100,
         THREADS_MAX = 64,
         /* Ignored by default, and nobody sends it: we use no out-of-band data. */
         WAKING_SIGNAL = SIGURG,
@@ -58,7 +60,10 @@ struct reaper {
         bool is_waking;  /* somebody wakes those who hang */
         bool is_over;
 
-        size_t n_seen_taken; /* the loop's alone */
+        /* The loop's alone. */
+        size_t n_seen_taken;
+        unsigned n_seen_steps;
+        struct timespec patience;
 };
 
 /* CLOCK_REALTIME, which may jump: then it waits a little shorter or longer. */
@@ -73,6 +78,13 @@ static struct timespec in_ms(long ms)
                 at.tv_nsec -= 1000000000;
         }
         return at;
+}
+
+static bool is_past(const struct timespec *at)
+{
+        struct timespec now = in_ms(0);
+
+        return now.tv_sec > at->tv_sec || (now.tv_sec == at->tv_sec && now.tv_nsec >= at->tv_nsec);
 }
 
 static int start(struct reaper *r);
@@ -292,9 +304,24 @@ void reaper_take(struct reaper *r, struct graveyard *yard)
         pthread_mutex_unlock(&r->lock);
 }
 
-static bool is_stuck(const struct reaper *r)
+/* The system has no second thread for us: then the loop itself looks at the clock. */
+static bool stands_still(struct reaper *r)
 {
-        return r->n_threads == THREADS_MAX && r->n_threads - r->n_hanging <= 1;
+        unsigned steps = r->n_steps;
+
+        if (!r->is_busy || steps != r->n_seen_steps) {
+                r->n_seen_steps = steps;
+                r->patience = in_ms(STAND_MS);
+                return false;
+        }
+        return is_past(&r->patience);
+}
+
+static bool is_stuck(struct reaper *r)
+{
+        if (r->n_threads - r->n_hanging > 1)
+                return false;
+        return r->n_threads == THREADS_MAX || stands_still(r);
 }
 
 bool reaper_is_behind(struct reaper *r, struct graveyard *yard, size_t most)

@@ -23,60 +23,60 @@ enum {
 static struct crowd *find(const struct server *s, uid_t uid)
 {
         list_for_each (link, &s->crowds) {
-                struct crowd *f = list_entry(link, struct crowd, of_server);
-                if (f->uid == uid)
-                        return f;
+                struct crowd *crowd = list_entry(link, struct crowd, of_server);
+                if (crowd->uid == uid)
+                        return crowd;
         }
         return NULL;
 }
 
 static struct crowd *make(struct server *s, uid_t uid)
 {
-        struct crowd *f = calloc(1, sizeof(*f));
+        struct crowd *crowd = calloc(1, sizeof(*crowd));
 
-        if (!f)
+        if (!crowd)
                 return NULL;
-        f->uid = uid;
-        list_init(&f->ready);
-        list_push_back(&s->crowds, &f->of_server);
-        return f;
+        crowd->uid = uid;
+        list_init(&crowd->ready);
+        list_push_back(&s->crowds, &crowd->of_server);
+        return crowd;
 }
 
-static void drop(struct crowd *f)
+static void drop(struct crowd *crowd)
 {
-        if (--f->n_conns)
+        if (--crowd->n_conns)
                 return;
-        list_remove(&f->in_line);
-        list_remove(&f->of_server);
-        free(f);
+        list_remove(&crowd->in_line);
+        list_remove(&crowd->of_server);
+        free(crowd);
 }
 
 void turns_remove(struct conn *conn)
 {
-        struct crowd *f = conn->crowd;
+        struct crowd *crowd = conn->crowd;
 
-        if (!f)
+        if (!crowd)
                 return;
         list_remove(&conn->ready);
         conn->crowd = NULL;
-        if (list_is_empty(&f->ready))
-                list_remove(&f->in_line);
-        drop(f);
+        if (list_is_empty(&crowd->ready))
+                list_remove(&crowd->in_line);
+        drop(crowd);
 }
 
 int turns_enter(struct conn *conn, uid_t uid)
 {
         struct server *s = conn->server;
         bool is_ready = list_is_linked(&conn->ready);
-        struct crowd *f = find(s, uid);
+        struct crowd *crowd = find(s, uid);
 
-        if (!f)
-                f = make(s, uid);
-        if (!f)
+        if (!crowd)
+                crowd = make(s, uid);
+        if (!crowd)
                 return -ENOMEM;
-        f->n_conns++;
+        crowd->n_conns++;
         turns_remove(conn);
-        conn->crowd = f;
+        conn->crowd = crowd;
         if (is_ready)
                 turns_add(conn);
         return 0;
@@ -84,12 +84,12 @@ int turns_enter(struct conn *conn, uid_t uid)
 
 void turns_add(struct conn *conn)
 {
-        struct crowd *f = conn->crowd;
+        struct crowd *crowd = conn->crowd;
 
         if (!list_is_linked(&conn->ready))
-                list_push_back(&f->ready, &conn->ready);
-        if (!list_is_linked(&f->in_line))
-                list_push_back(&conn->server->line, &f->in_line);
+                list_push_back(&crowd->ready, &conn->ready);
+        if (!list_is_linked(&crowd->in_line))
+                list_push_back(&conn->server->line, &crowd->in_line);
 }
 
 /* Returns what it took of the turn. */
@@ -114,15 +114,15 @@ static uint64_t serve(struct conn *conn, uint64_t most)
         return work;
 }
 
-static void serve_crowd(struct crowd *f, uint64_t budget)
+static void serve_crowd(struct crowd *crowd, uint64_t budget)
 {
         struct list *link;
         uint64_t done = 0;
 
-        f->n_conns++; /* it stays, whoever of it ends */
-        while (done < budget && (link = list_first(&f->ready)))
+        crowd->n_conns++; /* it stays, whoever of it ends */
+        while (done < budget && (link = list_first(&crowd->ready)))
                 done += serve(list_entry(link, struct conn, ready), budget - done);
-        drop(f);
+        drop(crowd);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -140,10 +140,10 @@ void turns_serve(struct server *s)
         list_for_each (link, &s->line)
                 n++;
         for (; n && (first = list_first(&s->line)); n--) {
-                struct crowd *f = list_entry(first, struct crowd, in_line);
+                struct crowd *crowd = list_entry(first, struct crowd, in_line);
                 list_remove(first);
                 list_push_back(&s->line, first);
-                serve_crowd(f, is_shared ? SHARED_WORK : ALONE_WORK);
+                serve_crowd(crowd, is_shared ? SHARED_WORK : ALONE_WORK);
         }
         if (list_is_empty(&s->line))
                 uv_idle_stop(&s->idle);

@@ -160,8 +160,8 @@ static bool is_fair(
         uint64_t n = (uint64_t)a->parent->n_users[quota] + !mine;
         uint64_t left = most > used ? most - used : 0;
 
-        if (!used)
-                return amount <= most;
+        if (!used || (used == mine && mine + amount <= 1))
+                return mine + amount <= most;
         return (left + mine) / (n + 1) >= mine + amount;
 }
 

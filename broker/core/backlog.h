@@ -19,6 +19,7 @@ struct msg {
         uint32_t topic_at, topic_len; /* of the first frame, within data */
         struct fdset *fds;
         bool has_odd_fds;      /* some of a kind that needs a right of its own */
+        bool is_collected;     /* its payload came in chunks, and is the broker's own file */
         struct account *payer; /* with fds: who is charged for them */
         struct msg *original;  /* whose descriptors they are, and charged there; NULL: its own */
         uint64_t placed;       /* bytes of the payload in the last of fds; 0: it is in the frame */

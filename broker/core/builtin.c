@@ -78,6 +78,7 @@ static bool parse(struct slice text, struct question *q)
         if (!is_fit(q) || !take_number(&text, &q->who.uid) || !take_number(&text, &q->who.gid))
                 return false;
         q->who.groups = q->groups;
+        q->who.has_unknown_groups = false;
         for (q->who.n_groups = 0; text.len; q->who.n_groups++) {
                 if (q->who.n_groups == MAY_GROUPS ||
                         !take_number(&text, &q->groups[q->who.n_groups]))
@@ -168,10 +169,14 @@ static struct msg *message_of(struct core *c, const struct buf *json)
 static void reply(struct core *c, struct session *s, uint64_t id, const struct buf *json)
 {
         struct msg *m = json ? message_of(c, json) : NULL;
+        const char *limit = m ? request_full_for_reply(c, s, m) : NULL;
 
+        c->work += (json ? json->len : 0) / WORK_REPORT_BYTES;
         if (m)
                 m->request = id;
-        if (!m || queue_push(c, s, m, NULL) < 0)
+        if (limit)
+                answer_err_in_order(c, s, id, WIRE_CODE_LIMIT, limit, "replies are not read");
+        else if (!m || queue_push(c, s, m, NULL) < 0)
                 answer_err_in_order(c, s, id, WIRE_CODE_NO_MEMORY, "", "no memory for the answer");
         msg_unref(m);
 }

@@ -12,7 +12,8 @@ static void count_session(const struct session *s, struct due *due)
         due->used[QUOTA_UNREADY] += s->state == SESSION_HELLO;
         due->used[QUOTA_SUBSCRIPTIONS] += s->subs.n;
         due->used[QUOTA_REQUESTS] += s->requests.n;
-        due->used[QUOTA_QUEUE_BYTES] += s->queue_bytes + s->parked_bytes;
+        due->used[QUOTA_QUEUE_BYTES] +=
+                s->queue_bytes + s->n_gaps * QUEUE_GAP_BYTES + s->parked_bytes;
         due->used[QUOTA_FLIGHT_FDS] += s->flight.n_fds;
         due->used[QUOTA_SPOOL_BYTES] += s->upload ? s->upload->kept : 0;
 }

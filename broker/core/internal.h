@@ -115,9 +115,9 @@ void control_hello(struct core *c, struct session *s, const struct message *m);
 void publish_run(struct core *c, struct session *s, struct run *run); /* owns run->fds */
 /* header_has_id: the publication under this header is to be answered. */
 bool header_has_id(const struct header_state *h);
-/* publish_refuse answers one publication that was charged `cost`, in its turn. */
 /* publish_refuse_topic answers a publication whose turn it is: its topic is none. */
 void publish_refuse_topic(struct core *c, struct flight *f);
+/* publish_refuse answers one publication that was charged `cost`, in its turn. */
 void publish_refuse(struct core *c, struct session *s, const struct header_state *header,
         uint64_t cost, const struct refusal *why);
 void publish_resume(struct core *c);
@@ -211,6 +211,7 @@ bool msg_is_too_old(const struct core *c, const struct msg *m);
 /* queue_forget_request drops the replies to one request, and what tells its end. */
 void queue_forget_request(struct core *c, struct session *s, uint64_t id);
 
+enum { QUEUE_GAP_BYTES = 64 }; /* what a gap is charged as */
 /* queue_lose notes at the end of the queue that `count` publications for `subset` are lost; it
  * merges with a loss just before. queue_make_gap turns an entry into a loss of its own. */
 BT_MUST int queue_lose(struct core *c, struct session *s, struct subset *subset,
@@ -367,6 +368,9 @@ void request_end_if_deserted(struct core *c, struct request *r);
 /* request_reply sends `m` to the requester. Returns false if the request ended instead. */
 bool request_reply(struct core *c, struct request *r, struct msg *m, uint64_t flags);
 bool request_has_room_for_reply(const struct core *c, const struct session *s, size_t len);
+/* request_full_for_reply tells which limit has no room for `m`; NULL: all have. */
+const char *request_full_for_reply(
+        const struct core *c, const struct session *s, const struct msg *m);
 
 /* builtin.c: builtin_answer answers a request to one of the broker's own topics. Returns false if
  * it is none that it knows. */

@@ -319,7 +319,9 @@ enum {
         WORK_TARGET = 6,
         WORK_STEP = 4,     /* of a match */
         WORK_RETAINED = 3, /* looked at for a new subscription */
+        WORK_GAPS = 4,     /* so many that are looked at are one */
         WORK_BYTES = 32,   /* so many bytes that go into a file are one */
+        WORK_REPORT_BYTES = 2,
 };
 
 struct core {

@@ -9,7 +9,8 @@
  * turned out to be full the lane is trimmed.
  *
  * What is dropped becomes a gap where it stood. Two gaps with nothing but gaps between them are
- * one, so a receiver that is overrun for long has as many as it has subscriptions, not messages.
+ * one, so a receiver that is overrun for long has as many as it has subscriptions, not messages
+ * (or as there are sets of these that match together); they are charged to it like bytes.
  *
  * Where several subscriptions of a session match, the strictest rules hold, and the entry counts
  * for the lane that they came from. */

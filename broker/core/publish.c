@@ -36,6 +36,7 @@ static void answer_refusal(
         uint32_t n = has_id ? pub->n_frames : 1;
         size_t before = s->control.len;
 
+        c->work += n * WORK_CONTROL;
         for (uint32_t i = 0; i < n; i++)
                 answer_err(c, s, has_id ? h->id + i : 0, why->code, why->limit, "%s", why->text);
         if (s->control.len > before)
@@ -245,6 +246,7 @@ static struct msg *new_msg(struct core *c, const struct session *s, struct run *
         m->sender = s->number;
         m->peer = s->peer;
         m->has_odd_fds = run->has_odd_fds;
+        m->is_collected = run->is_collected;
         msg_take_fds(m, take_ptr(run->fds), s->account);
         return m;
 }

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SPARE_ENTRIES = 4096 };
+enum { SPARE_ENTRIES = 4096, STRANGERS_GAPS = 64 };
 
 bool queue_has_room(
         const struct core *c, const struct session *s, const struct msg *m, const struct lane *lane)
@@ -96,10 +96,24 @@ int queue_watch(struct core *c, struct session *s)
         return 0;
 }
 
-static void account(struct core *c, struct session *s, const struct msg *m, bool add)
+static void charge(struct session *s, uint64_t bytes, bool add)
 {
+        if (add)
+                account_charge(s->account, QUOTA_QUEUE_BYTES, bytes);
+        else
+                account_release(s->account, QUOTA_QUEUE_BYTES, bytes);
+}
+
+static void account(struct core *c, struct session *s, const struct entry *e, bool add)
+{
+        const struct msg *m = e->msg;
         uint64_t sign = add ? 1 : UINT64_MAX;
 
+        charge(s, m ? m->len : QUEUE_GAP_BYTES, add);
+        if (!m) {
+                s->n_gaps += sign;
+                return;
+        }
         s->queue_bytes += sign * m->len;
         s->queue_messages += sign * m->n_frames;
         s->note_bytes += m->n_frames ? 0 : sign * m->len;
@@ -107,10 +121,6 @@ static void account(struct core *c, struct session *s, const struct msg *m, bool
         s->placed_bytes += sign * m->placed;
         s->n_placed += m->placed ? sign : 0;
         s->n_mortal += m->ttl_ns ? sign : 0;
-        if (add)
-                account_charge(s->account, QUOTA_QUEUE_BYTES, m->len);
-        else
-                account_release(s->account, QUOTA_QUEUE_BYTES, m->len);
         c->count.placed_bytes += sign * m->placed;
         c->count.queued_bytes += sign * m->len;
         c->count.queued += sign * m->n_frames;
@@ -143,10 +153,7 @@ static void remove_entry(struct core *c, struct session *s, struct entry *e)
         list_remove(&e->link);
         if (bt_unlikely(e->kind == ENTRY_LANE))
                 leave_lane(s, e);
-        if (e->msg)
-                account(c, s, e->msg, false);
-        else
-                s->n_gaps--;
+        account(c, s, e, false);
         msg_unref(e->msg);
         subset_unref(e->subset);
         put_entry(c, e);
@@ -158,10 +165,7 @@ static int push(struct core *c, struct session *s, struct entry *e)
         if (e->subset)
                 e->subset->refs++;
         list_push_back(&s->queue, &e->link);
-        if (e->msg)
-                account(c, s, e->msg, true);
-        else
-                s->n_gaps++;
+        account(c, s, e, true);
         session_mark(c, s);
         int r = queue_watch(c, s);
         if (r < 0)
@@ -253,29 +257,40 @@ void queue_withdraw(struct core *c, struct session *s, struct entry *e)
         session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
 }
 
-/* A gap that nothing has followed yet but other gaps. */
-static struct entry *find_gap(
-        const struct session *s, const struct subset *subset, enum wire_gap_reason reason)
+/* A gap for `subset` on that side of `at` with nothing but other gaps between them, or NULL. Of a
+ * stranger not all of these are looked at: it must not make others search for long. */
+static struct entry *find_gap(struct core *c, struct session *s, struct list *at, bool forward,
+        const struct subset *subset, enum wire_gap_reason reason)
 {
-        for (struct list *at = s->queue.prev; at != &s->queue; at = at->prev) {
+        size_t most = s->who->is_trusted ? SIZE_MAX : STRANGERS_GAPS, n = 0;
+        struct entry *found = NULL;
+
+        while (!found && n++ < most && (at = forward ? at->next : at->prev) != &s->queue) {
                 struct entry *e = list_entry(at, struct entry, link);
                 if (e->msg)
                         break;
                 if (e->gap_reason == reason && subset_is_same(e->subset, subset))
-                        return e;
+                        found = e;
         }
-        return NULL;
+        c->work += n / WORK_GAPS;
+        return found;
 }
 
 int queue_lose(struct core *c, struct session *s, struct subset *subset,
         enum wire_gap_reason reason, uint32_t count)
 {
-        struct entry *last = find_gap(s, subset, reason);
+        struct entry *last = find_gap(c, s, &s->queue, false, subset, reason);
 
         c->count.dropped += count;
         s->n_dropped += count;
         if (last && last->gap_count <= UINT32_MAX - count) {
                 last->gap_count += count;
+                return 0;
+        }
+        const char *limit =
+                account_refuses(c, s->who, s->account, QUOTA_QUEUE_BYTES, QUEUE_GAP_BYTES);
+        if (limit && s->n_gaps) {
+                session_end_at(c, s, WIRE_CODE_LIMIT, "too many losses wait to be told", limit);
                 return 0;
         }
         struct entry *e = get_entry(c);
@@ -289,33 +304,26 @@ void queue_make_gap(struct core *c, struct session *s, struct entry *e, enum wir
 {
         if (bt_unlikely(e->kind == ENTRY_LANE))
                 leave_lane(s, e);
-        account(c, s, e->msg, false);
+        account(c, s, e, false);
         c->count.dropped += e->msg->n_frames;
         s->n_dropped += e->msg->n_frames;
         e->gap_count = e->msg->n_frames;
         e->gap_reason = (uint8_t)reason;
-        s->n_gaps++;
         msg_unref(take_ptr(e->msg));
+        account(c, s, e, true);
 }
 
 /* Gives the count of the gap `e` to another one of its kind, with nothing but gaps between them. */
 static bool merge_gap(struct core *c, struct session *s, struct entry *e, bool forward)
 {
-        struct list *at = &e->link;
+        struct entry *other =
+                find_gap(c, s, &e->link, forward, e->subset, (enum wire_gap_reason)e->gap_reason);
 
-        while ((at = forward ? at->next : at->prev) != &s->queue) {
-                struct entry *other = list_entry(at, struct entry, link);
-                if (other->msg)
-                        return false;
-                if (other->gap_reason != e->gap_reason ||
-                        !subset_is_same(other->subset, e->subset) ||
-                        other->gap_count > UINT32_MAX - e->gap_count)
-                        continue;
-                other->gap_count += e->gap_count;
-                remove_entry(c, s, e);
-                return true;
-        }
-        return false;
+        if (!other || other->gap_count > UINT32_MAX - e->gap_count)
+                return false;
+        other->gap_count += e->gap_count;
+        remove_entry(c, s, e);
+        return true;
 }
 
 void queue_drop(struct core *c, struct session *s, struct entry *e, enum wire_gap_reason reason)

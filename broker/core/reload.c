@@ -1,5 +1,5 @@
 /* Design note. Another policy while the bus is in use. It holds for all that is judged from now on:
- * what is queued, parked or half way in was allowed when it came, and goes on. What lasts is looked
+ * what is queued or parked was allowed when it came, and goes on. What lasts is looked
  * at again: sessions, subscriptions, retained values; wills when they are published. */
 #include "broker/core/pool.h"
 

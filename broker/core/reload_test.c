@@ -156,3 +156,28 @@ TEST(quotas_hold_from_the_next_thing_on)
         expect_nothing(c); /* what it has it keeps */
         fake_deinit(&f);
 }
+
+static void will_in_pieces(struct client *c, const char *topic, uint32_t n_fds)
+{
+        say_ingress(c, WIRE_INGRESS_WILL, 0);
+        say_begin(c, topic, n_fds, 0);
+        fake_send(c, n_fds);
+        say_end(c, 0);
+        fake_go(c);
+}
+
+TEST(a_will_with_a_descriptor_that_may_not_be_sent_any_more_is_not)
+{
+        struct fake f;
+        fake_init(&f);
+        fake_policy(&f, "any will:> send-any-fds:>");
+        struct client *c = fake_stranger(&f, 2000), *own = fake_open(&f);
+
+        fake_sub_fds(own, 1, ">", 1);
+        f.odd_fds = true;
+        will_in_pieces(c, "gone", 1);
+        fake_policy(&f, "any will:> send-fds:>");
+        fake_close(c);
+        expect_nothing(own);
+        fake_deinit(&f);
+}

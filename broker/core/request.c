@@ -157,8 +157,7 @@ bool request_has_room_for_reply(const struct core *c, const struct session *s, s
                s->queue_messages < 2 * limits->queue_messages;
 }
 
-/* Which limit has no room for `m`; NULL if all have. */
-static const char *full_for_reply(
+const char *request_full_for_reply(
         const struct core *c, const struct session *s, const struct msg *m)
 {
         const struct core_limits *limits = &c->config.limits;
@@ -180,7 +179,7 @@ bool request_reply(struct core *c, struct request *r, struct msg *m, uint64_t fl
         struct session *to = r->requester;
         struct target t = {.max_fds = (uint32_t)r->max_fds};
 
-        const char *limit = full_for_reply(c, to, m);
+        const char *limit = request_full_for_reply(c, to, m);
 
         if (limit) {
                 request_end(c, r, WIRE_CODE_LIMIT, limit, "replies are not read");

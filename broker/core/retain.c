@@ -80,7 +80,7 @@ struct refusal retain_judge(
                         WIRE_CODE_LIMIT, "retained_bytes", "too much is retained already"};
         /* What takes the place of an older value of the same uid needs room for the difference. */
         uint64_t more = !was_own ? own : own > before ? own - before : 0;
-        limit = account_refuses(c, by->who, by->account, QUOTA_RETAINED, !was_own);
+        limit = was_own ? NULL : account_refuses(c, by->who, by->account, QUOTA_RETAINED, 1);
         if (!limit && more)
                 limit = account_refuses(c, by->who, by->account, QUOTA_RETAINED_BYTES, more);
         if (limit)
@@ -137,6 +137,14 @@ struct refusal retain_keep(struct core *c, struct msg *m, const struct keeper *b
         return why;
 }
 
+/* What is kept is queued without waiting for room, but at the cost of who subscribes. */
+static bool is_too_much(const struct core *c, const struct session *s, const struct msg *m)
+{
+        return !s->who->is_trusted &&
+               (s->queue_messages >= c->config.limits.queue_messages ||
+                       account_refuses(c, s->who, s->account, QUOTA_QUEUE_BYTES, m->len));
+}
+
 static int send(struct core *c, const struct retained *r, struct sub *sub, struct subset *set)
 {
         struct target t = {
@@ -151,6 +159,8 @@ static int send(struct core *c, const struct retained *r, struct sub *sub, struc
 
         if (!waits && !overflow_make_room(c, sub->session, r->msg, &t))
                 return 0;
+        if (waits && is_too_much(c, sub->session, r->msg))
+                return queue_lose(c, sub->session, set, WIRE_GAP_OVERFLOW, 1);
         int e = queue_push(c, sub->session, r->msg, &t);
         if (e == 0)
                 pool_charge(sub, 1);

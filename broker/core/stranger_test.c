@@ -294,6 +294,17 @@ TEST(who_may_what_is_answered_with_the_reason)
         fake_deinit(&f);
 }
 
+TEST(what_is_asked_about_has_the_groups_that_are_said_and_no_unknown_ones)
+{
+        struct fake f;
+        struct client *c = begin(&f, "any connect group:7 connect:no");
+
+        check_may(c, "connect - 2000 2000",
+                "{\"may\":true,\"because\":\"the policy\",\"file\":\"test.policy\",\"line\":1,"
+                "\"section\":\"any\"}");
+        fake_deinit(&f);
+}
+
 TEST(a_question_that_is_none_is_refused)
 {
         static const char *const bad[] = {"", "publish", "publish a", "publish a 1", "fly a 1 1",

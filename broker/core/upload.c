@@ -303,7 +303,10 @@ static int publish(struct core *c, struct session *s)
 {
         struct buf frame cleanup_(buf_deinit) = BUF_INIT;
         struct upload *u = s->upload;
-        struct run run = {.header = u->header, .n_frames = 1, .is_collected = true};
+        struct run run = {.header = u->header,
+                .n_frames = 1,
+                .has_odd_fds = u->has_odd_fds,
+                .is_collected = true};
         struct frame f;
         int r = make_pub(c, s, &frame);
 

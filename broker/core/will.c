@@ -49,7 +49,9 @@ bool will_is_allowed(const struct core *c, const struct session *s)
         const struct msg *m = s->will.msg;
         const struct header_state h = {.flags = s->will.flags | WIRE_INGRESS_WILL};
         const struct slice topic = {m->data + m->topic_at, m->topic_len};
-        const struct burden b = {.n_fds = msg_user_fds(m), .are_odd = m->has_odd_fds};
+        const struct burden b = {.n_fds = msg_user_fds(m),
+                .are_odd = m->has_odd_fds,
+                .is_placed = m->placed && !m->is_collected};
 
         return !judge_policy(c, s, &h, &topic, &b).code;
 }

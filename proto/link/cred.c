@@ -17,17 +17,18 @@ int cred_groups_of_peer(int fd, struct cred_groups *ret)
         size_t n = 0;
         int r = os_peer_groups(fd, NULL, 0, &n);
 
-        *ret = (struct cred_groups){.n = 0};
+        *ret = (struct cred_groups){.are_unknown = r < 0 && r != -ERANGE};
         if (r != -ERANGE || !n)
                 return 0;
         gid_t *gids = malloc(n * sizeof(gid_t));
         if (!gids)
                 return -ENOMEM;
         if (os_peer_groups(fd, gids, n, &n) == 0) {
-                *ret = (struct cred_groups){gids, n};
+                *ret = (struct cred_groups){.gids = gids, .n = n};
                 return 0;
         }
         free(gids);
+        ret->are_unknown = true;
         return 0;
 }
 

@@ -3,6 +3,7 @@
 #define BATON_LINK_CRED_H
 
 #include "proto/base/defs.h"
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct cred {
@@ -23,11 +24,11 @@ BT_MUST int cred_of_peer(int fd, struct cred *ret);
 struct cred_groups {
         gid_t *gids; /* [n], owned; NULL: none */
         size_t n;
+        bool are_unknown; /* the system does not say */
 };
 
 /* cred_groups_of_peer asks for those of who connected (SO_PEERGROUPS, Linux 4.13), as they were
- * then. Where the system does not say there are none: rules about groups see the primary one alone.
- * Returns 0 · -ENOMEM. */
+ * then. Returns 0 · -ENOMEM. */
 BT_MUST int cred_groups_of_peer(int fd, struct cred_groups *ret);
 void cred_groups_deinit(struct cred_groups *groups);
 

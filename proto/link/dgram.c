@@ -60,6 +60,8 @@ int dgram_recv(struct listener *l, struct graveyard *yard, void *buf, size_t cap
                 return recv_outcome((int)n);
         bool has_fds = msg_take(&msg, yard, &extras) < 0 || extras.fds;
         fdset_unref(extras.fds);
+        if (extras.has_cred && extras.cred.pid)
+                *ret_sender = extras.cred;
         if (n == 0 || has_fds || !extras.has_cred || msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
                 return LINK_E_BROKEN;
         if (extras.cred.pid == 0 && listener_has_early(l))

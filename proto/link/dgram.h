@@ -14,7 +14,8 @@
  *
  * buf [cap]    receives `*ret_len` bytes, 1 <= *ret_len <= cap.
  * yard         where descriptors that came with it are laid: nobody gets them.
- * ret_sender   who sent it, by the credentials that the kernel attached to this very datagram.
+ * ret_sender   who sent it, by the credentials that the kernel attached to this very datagram; of
+ *              what is LINK_E_BROKEN too, if it had any.
  * Returns 0 · LINK_E_AGAIN · LINK_E_BROKEN it was empty, longer than `cap`, carried descriptors, or
  *         no credentials: it is gone, go on · LINK_E_EXHAUSTED · -errno. */
 BT_MUST int dgram_recv(struct listener *l, struct graveyard *yard, void *buf, size_t cap,

@@ -31,6 +31,7 @@ BAD = (
     (b"[any]\nuid_queue_bytes = 2T\n", 2, "not a whole number"),
     (b"[any]\nuid_queue_bytes = 1099511627777\n", 2, "must be|not a whole"),
     (b"[any]\nuid_queue_bytes = 1099511627776G\n", 2, "must be"),
+    (b"[any]\nuid_fds = 17179869185G\n", 2, "must be"),       # 2**30 in 64 bits
     (b"[any]\nuid_queue_bytes = -1\n", 2, "not a whole number"),
     (b"[any]\nsessions = 5\n", 2, "no such word"),
     (b"[any]\npublish = a\x00b\n", 2, "NUL"),

@@ -99,13 +99,13 @@ static void offer_once(struct core *c, const struct target *t, struct msg *m)
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
 }
 
-bool admit_all_without_waiting(struct core *c, const struct route *route, struct msg *m)
+bool admit_all_without_waiting(struct core *c, const struct targets *targets, struct msg *m)
 {
         bool any_counts = false;
 
-        for (uint32_t i = 0; i < route->n_targets; i++) {
-                any_counts |= route->targets[i].counts;
-                offer_once(c, &route->targets[i], m);
+        for (uint32_t i = 0; i < targets->n; i++) {
+                any_counts |= targets->at[i].counts;
+                offer_once(c, &targets->at[i], m);
         }
         return any_counts;
 }
@@ -123,12 +123,12 @@ void admit_finish(struct core *c, struct session *s, struct pub *pub, struct req
         publish_credit(c, s, pub->cost);
 }
 
-bool admit_all(struct core *c, struct flight *f, const struct route *route)
+bool admit_all(struct core *c, struct flight *f, const struct targets *targets)
 {
-        f->n_targets = route->n_targets;
-        c->work += (uint64_t)route->n_targets * WORK_TARGET;
-        for (uint32_t i = 0; i < route->n_targets; i++)
-                offer(c, f, &route->targets[i]);
+        f->n_targets = targets->n;
+        c->work += (uint64_t)targets->n * WORK_TARGET;
+        for (uint32_t i = 0; i < targets->n; i++)
+                offer(c, f, &targets->at[i]);
         if (!f->parked || !f->parked->n_unresolved) {
                 admit_finish(c, f->publisher, f->pub, f->request);
                 return true;

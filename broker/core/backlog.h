@@ -9,7 +9,7 @@
 
 /* ---------------------------------------------------------------- messages */
 
-/* One run of publications: `n_frames` PUB frames of one topic from one sender, as they came in. */
+/* One run of publications: `n_frames` PUB frames from one sender, as they came in. */
 struct account;
 
 struct msg {
@@ -17,6 +17,9 @@ struct msg {
         uint32_t n_frames; /* 0: a note, i.e. control frames that keep their place in the queue */
         uint32_t n_fds;    /* as the frame says; n_frames is 1 then */
         uint32_t topic_at, topic_len; /* of the first frame, within data */
+        /* Not all are of this topic, but all had the same receivers at this core.generation; 0: all
+         * are of it. */
+        uint64_t mixed_at;
         struct fdset *fds;
         bool has_odd_fds;      /* some of a kind that needs a right of its own */
         bool is_collected;     /* its payload came in chunks, and is the broker's own file */

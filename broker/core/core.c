@@ -1,6 +1,6 @@
 /* Design note. The core as a whole: its birth and end, whose turn it is, and its clock. Deadlines
  * of all kinds stand in one heap; core_tick pops what is due. */
-#include "broker/core/internal.h"
+#include "broker/core/routing.h"
 
 #include <errno.h>
 #include <stdlib.h>

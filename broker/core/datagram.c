@@ -1,7 +1,7 @@
 /* Design note. Publishing without a connection. There is nobody to answer and nobody to slow down,
  * so this is the one way in that may lose messages: a receiver without room is told of a gap, and
  * all else that is wrong is counted. */
-#include "broker/core/internal.h"
+#include "broker/core/routing.h"
 #include "proto/wire/headers.h"
 #include "proto/wire/topic.h"
 
@@ -69,9 +69,9 @@ static bool may_publish(const struct core *c, const struct identity *who, const 
 static bool publish(struct core *c, const struct core_peer *sender, struct identity *who,
         const struct datagram *d)
 {
-        struct route *route;
+        struct targets *targets;
 
-        if (route_get(c, d->pub.topic.data, d->pub.topic.len, &route))
+        if (route_get(c, d->pub.topic.data, d->pub.topic.len, &targets))
                 return false;
         struct msg *m = msg_new(d->frame.data, d->frame.len);
         if (!m)
@@ -87,7 +87,7 @@ static bool publish(struct core *c, const struct core_peer *sender, struct ident
                 return false;
         }
         c->count.published++;
-        c->count.unrouted += !admit_all_without_waiting(c, route, m);
+        c->count.unrouted += !admit_all_without_waiting(c, targets, m);
         msg_unref(m);
         return true;
 }

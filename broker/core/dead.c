@@ -6,6 +6,7 @@
  * is placed. Descriptors are shared with the publication that failed, except then: a set does not
  * change, so a new one has copies. What fails on `$sys.dead` itself is only counted. */
 #include "broker/core/pool.h"
+#include "broker/core/routing.h"
 #include "proto/wire/headers.h"
 
 #include <errno.h>
@@ -139,11 +140,11 @@ static struct msg *message_of(struct core *c, const struct pool_entry *e)
 }
 
 /* There is no memory for it: who would have got it is told so. */
-static void lose(struct core *c, const struct route *route)
+static void lose(struct core *c, const struct targets *to)
 {
-        for (uint32_t i = 0; i < route->n_targets; i++) {
-                struct session *s = route->targets[i].session;
-                struct subset *subset = route->targets[i].subset;
+        for (uint32_t i = 0; i < to->n; i++) {
+                struct session *s = to->at[i].session;
+                struct subset *subset = to->at[i].subset;
                 if (s && s->state == SESSION_OPEN &&
                         queue_lose(c, s, subset, WIRE_GAP_NO_MEMORY, 1) < 0)
                         session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for your queue");
@@ -153,17 +154,16 @@ static void lose(struct core *c, const struct route *route)
 void dead_publish(struct core *c, const struct pool_entry *e)
 {
         const struct msg *m = e->msg;
-        struct route *route;
+        struct targets *to;
         bool is_dead_already = m->topic_len == sizeof(DEAD) - 1 &&
                                !memcmp(m->data + m->topic_at, DEAD, m->topic_len);
 
-        if (is_dead_already || route_get(c, DEAD, sizeof(DEAD) - 1, &route) != 0 ||
-                !route->n_targets)
+        if (is_dead_already || route_get(c, DEAD, sizeof(DEAD) - 1, &to) != 0 || !to->n)
                 return;
         struct msg *dead = message_of(c, e);
         if (dead)
-                (void)admit_all_without_waiting(c, route, dead);
+                (void)admit_all_without_waiting(c, to, dead);
         else
-                lose(c, route);
+                lose(c, to);
         msg_unref(dead);
 }

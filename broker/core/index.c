@@ -5,7 +5,7 @@
  *
  * Matching walks at most two children per level (the token itself and `*`). It is bounded by
  * limits.match_nodes, and its result is remembered per topic (route.c). */
-#include "broker/core/internal.h"
+#include "broker/core/routing.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>

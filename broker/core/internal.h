@@ -48,27 +48,6 @@ bool sub_is_allowed(const struct core *c, const struct session *s, struct slice 
 /* Within what the broker allows; 0: all of it. */
 uint64_t sub_at_most(uint64_t wanted, uint64_t most);
 
-/* index.c */
-/* index_add puts `sub` where its filter (valid) belongs. Returns 0 · -ENOMEM. */
-BT_MUST int index_add(struct core *c, struct sub *sub, const void *filter, size_t len);
-void index_remove(struct core *c, struct sub *sub);
-/* index_filter writes the filter of `sub`, with a NUL, and returns its length. */
-size_t index_filter(const struct sub *sub, char ret_text[WIRE_TOPIC_BYTES + 1]);
-
-enum { INDEX_E_LIMIT = 1 };
-
-/* index_match appends pointers to all matching subs to `out` (an array of struct sub *).
- * Returns 0 · INDEX_E_LIMIT (more than limits.match_nodes steps) · -ENOMEM. */
-BT_MUST int index_match(struct core *c, const void *topic, size_t len, struct buf *out);
-
-/* route.c */
-enum { ROUTE_E_BAD_TOPIC = 1, ROUTE_E_LIMIT = 2 };
-
-/* route_get finds who receives `topic`. The route is valid until subscriptions change.
- * Returns 0 · ROUTE_E_BAD_TOPIC · ROUTE_E_LIMIT · -ENOMEM. */
-BT_MUST int route_get(struct core *c, const void *topic, size_t len, struct route **ret_route);
-void routes_deinit(struct core *c);
-
 /* session.c */
 struct session *session_find(const struct core *c, struct session_id id);
 void session_mark(struct core *c, struct session *s);
@@ -164,7 +143,7 @@ void upload_timer(struct core *c, struct timer *t);
 /* admit.c */
 /* admit_all offers `f` to every target of its route. Returns true if it is through, false if it
  * waits, parked. */
-bool admit_all(struct core *c, struct flight *f, const struct route *route);
+bool admit_all(struct core *c, struct flight *f, const struct targets *targets);
 /* admit_park puts `f` at the end of what its publisher has waiting. Returns 0 · -ENOMEM. */
 BT_MUST int admit_park(struct core *c, struct flight *f);
 void admit_waiters(struct core *c, struct session *s); /* `s` has room again */
@@ -286,7 +265,7 @@ bool departed_missed(const struct core *c, const struct session *s, const struct
 
 /* admit_all_without_waiting offers `m` to every target of its route, for a sender that cannot wait.
  * Returns true if any of them counts: observers do not. */
-bool admit_all_without_waiting(struct core *c, const struct route *route, struct msg *m);
+bool admit_all_without_waiting(struct core *c, const struct targets *targets, struct msg *m);
 
 /* will.c: publish_will publishes what a session left behind. will_drop forgets it. */
 void will_keep(struct core *c, struct flight *f);

@@ -82,11 +82,10 @@ struct refusal judge_policy(const struct core *c, const struct session *s,
         const struct header_state *h, const struct slice *topic, const struct burden *b)
 {
         struct refusal why = FINE;
-        bool is_valid = topic_is_valid(topic->data, topic->len);
 
         if (bt_likely(s->who->is_trusted))
                 return FINE;
-        if (h->kind != PUB_REPLY && !is_valid)
+        if (h->kind != PUB_REPLY && !topic_is_valid(topic->data, topic->len))
                 return FINE; /* which will be told */
         if (h->kind != PUB_REPLY)
                 why = judge_topic(c, s, h, topic);

@@ -80,14 +80,22 @@ struct target {
         struct lane *lane; /* whose rules hold; NULL: blocks */
 };
 
+/* Who receives a topic. Never changed, and shared by all topics that go to the same ones. */
+struct targets {
+        struct map_node by_content; /* core.targets */
+        unsigned refs;
+        bool is_split;  /* one has a lane or is a pool, which count each publication */
+        bool has_lanes; /* one has a lane, if only a coarse one */
+        uint32_t n;
+        struct target at[];
+};
+
 struct route {
         struct map_node by_topic;
         struct list in_order; /* core.route_order, oldest first */
         uint64_t generation;
-        bool is_split; /* some target has a lane or is a pool, which count each publication */
-        uint32_t n_targets;
+        struct targets *targets;
         uint32_t topic_len;
-        struct target *targets;
         uint8_t topic[];
 };
 
@@ -216,10 +224,15 @@ struct refusal {
         const char *limit, *text;
 };
 
-/* Publications of one topic as they came in, side by side. */
+/* Publications as they came in, side by side: of one topic, or of several that just the same
+ * receivers get. */
 struct run {
         struct header_state header;
         struct msg_pub first;
+        struct targets *targets; /* of them all, at `generation`; owned. NULL: not looked up yet */
+        uint64_t generation;
+        bool is_mixed;       /* of several topics */
+        bool is_alone;       /* no other topic may join */
         const uint8_t *data; /* [len] */
         size_t len;
         uint32_t n_frames;
@@ -285,6 +298,7 @@ struct flight {
         struct pub *pub;
         struct request *request; /* PUB_REQUEST; NULL: it has ended meanwhile */
         struct parked *parked;   /* once it had to wait */
+        struct targets *targets; /* if they are known; else NULL */
         uint32_t n_targets;
 };
 
@@ -317,6 +331,7 @@ enum {
         WORK_CONTROL = 16,
         WORK_PUBLICATION = 20,
         WORK_TARGET = 6,
+        WORK_ROUTE = 4,    /* known, and looked up */
         WORK_STEP = 4,     /* of a match */
         WORK_RETAINED = 3, /* looked at for a new subscription */
         WORK_GAPS = 4,     /* so many that are looked at are one */
@@ -353,7 +368,7 @@ struct core {
         struct node *root;
         size_t n_subs;
 
-        struct map routes;
+        struct map routes, targets;
         struct list route_order;
         uint64_t generation; /* of the subscriptions */
         struct buf matches;  /* scratch of route_get */

@@ -39,7 +39,8 @@ int park_new(struct core *c, struct session *s, const struct pub *pub, struct pa
 }
 
 /* Makes a parked publication of the first frame of `p`, in front of it. */
-static int split_first(struct core *c, struct parked *p, const struct frame *f, uint32_t topic_at)
+static int split_first(
+        struct core *c, struct parked *p, const struct frame *f, const struct slice *topic)
 {
         const struct msg *whole = p->pub.msg;
         struct msg *m = msg_new(f->data, f->len);
@@ -49,8 +50,8 @@ static int split_first(struct core *c, struct parked *p, const struct frame *f, 
         if (!m)
                 return -ENOMEM;
         m->n_frames = one.n_frames = 1;
-        m->topic_at = topic_at;
-        m->topic_len = whole->topic_len;
+        m->topic_at = (uint32_t)(topic->data - f->data);
+        m->topic_len = (uint32_t)topic->len;
         m->born_ns = whole->born_ns;
         m->ttl_ns = whole->ttl_ns;
         m->sender = whole->sender;
@@ -82,7 +83,7 @@ void park_split(struct core *c, struct parked *p)
         /* They were scanned and decoded before. */
         while (p->pub.n_frames && scan_frame(&at, end, &f) == 0 &&
                 message_decode_pub(&f, &pub) == 0) {
-                if (split_first(c, p, &f, (uint32_t)(pub.topic.data - f.data)) < 0)
+                if (split_first(c, p, &f, &pub.topic) < 0)
                         break;
         }
         if (!p->pub.n_frames) {

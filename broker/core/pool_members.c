@@ -5,6 +5,7 @@
  * it holds, and a worker that crashes is started again soon. Meanwhile it takes what it has room
  * for. Requests are not kept so: who asks is told at once that nobody answers. */
 #include "broker/core/pool.h"
+#include "broker/core/routing.h"
 
 #include <errno.h>
 #include <stdlib.h>

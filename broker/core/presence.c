@@ -1,7 +1,7 @@
 /* Design note. Sessions that come and go, as messages: `$sys.session.opened` and
  * `$sys.session.closed`, published by the broker. Whoever watches must not slow the bus down, so
  * these never wait. If nobody watches, nothing is written. */
-#include "broker/core/internal.h"
+#include "broker/core/routing.h"
 
 #include <inttypes.h>
 
@@ -42,38 +42,38 @@ static struct msg *message_of(struct core *c, const char *topic, const struct bu
 }
 
 /* Without memory it goes untold: there is nobody to tell that to. */
-static void publish(struct core *c, const struct route *route, const char *topic, struct buf *json)
+static void publish(struct core *c, const struct targets *to, const char *topic, struct buf *json)
 {
         struct msg *m = message_of(c, topic, json);
 
         if (m)
-                (void)admit_all_without_waiting(c, route, m);
+                (void)admit_all_without_waiting(c, to, m);
         msg_unref(m);
 }
 
-static struct route *watchers_of(struct core *c, const char *topic, size_t len)
+static struct targets *watchers_of(struct core *c, const char *topic, size_t len)
 {
-        struct route *route;
+        struct targets *to;
 
-        return route_get(c, topic, len, &route) == 0 && route->n_targets ? route : NULL;
+        return route_get(c, topic, len, &to) == 0 && to->n ? to : NULL;
 }
 
 void presence_opened(struct core *c, const struct session *s)
 {
-        const struct route *route = watchers_of(c, OPENED, sizeof(OPENED) - 1);
+        const struct targets *to = watchers_of(c, OPENED, sizeof(OPENED) - 1);
         struct buf json cleanup_(buf_deinit) = BUF_INIT;
 
-        if (route && put_who(&json, s) == 0 && buf_printf(&json, "}") == 0)
-                publish(c, route, OPENED, &json);
+        if (to && put_who(&json, s) == 0 && buf_printf(&json, "}") == 0)
+                publish(c, to, OPENED, &json);
 }
 
 void presence_closed(struct core *c, const struct session *s)
 {
-        const struct route *route = watchers_of(c, CLOSED, sizeof(CLOSED) - 1);
+        const struct targets *to = watchers_of(c, CLOSED, sizeof(CLOSED) - 1);
         struct buf json cleanup_(buf_deinit) = BUF_INIT;
 
-        if (route && put_who(&json, s) == 0 &&
+        if (to && put_who(&json, s) == 0 &&
                 buf_printf(&json, ",\"reason\":\"%s\",\"discarded\":%" PRIu64 "}", reason_of(s),
                         s->discarded) == 0)
-                publish(c, route, CLOSED, &json);
+                publish(c, to, CLOSED, &json);
 }

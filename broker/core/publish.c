@@ -4,7 +4,7 @@
  * Who waits: a session whose first parked publication is not through yet has everything behind it
  * wait too, refusals included. That is what `block` means: the publishing session is slowed, and
  * its publications, like the answers to them, stay in order. */
-#include "broker/core/internal.h"
+#include "broker/core/routing.h"
 #include "proto/wire/topic.h"
 
 #include <string.h>
@@ -150,8 +150,8 @@ static bool keep(struct core *c, const struct flight *f)
 static bool publish_to_topic(struct core *c, struct flight *f)
 {
         struct msg *m = f->pub->msg;
-        struct route *route;
-        int r = route_get(c, m->data + m->topic_at, m->topic_len, &route);
+        struct targets *targets = f->targets;
+        int r = targets ? 0 : route_get(c, m->data + m->topic_at, m->topic_len, &targets);
 
         if (r) {
                 refuse_route(c, f, r);
@@ -163,7 +163,7 @@ static bool publish_to_topic(struct core *c, struct flight *f)
                 m->token = f->request->token;
                 m->flags |= WIRE_DELIVERY_REQUEST;
         }
-        return admit_all(c, f, route);
+        return admit_all(c, f, targets);
 }
 
 /* Returns as publish_to_topic does. */
@@ -240,6 +240,7 @@ static struct msg *new_msg(struct core *c, const struct session *s, struct run *
         m->n_frames = run->n_frames;
         m->topic_at = (uint32_t)(run->first.topic.data - run->data);
         m->topic_len = (uint32_t)run->first.topic.len;
+        m->mixed_at = run->is_mixed ? run->generation : 0;
         m->placed = run->first.size;
         m->born_ns = c->now_ns;
         m->ttl_ns = run->header.kind == PUB_PLAIN ? run->header.ttl_ms * UINT64_C(1000000) : 0;
@@ -256,6 +257,8 @@ static void publish_one(struct core *c, struct session *s, struct run *run)
         struct pub pub = {.header = run->header, .n_frames = run->n_frames, .cost = run->cost};
         struct flight f = {.publisher = s, .pub = &pub};
 
+        if (run->generation == c->generation)
+                f.targets = run->targets;
         c->work += WORK_PUBLICATION;
         pub.refusal = judge_run(c, s, run);
         if (!pub.refusal.code && !(pub.msg = new_msg(c, s, run)))
@@ -270,21 +273,6 @@ static void publish_one(struct core *c, struct session *s, struct run *run)
         msg_unref(m);
 }
 
-/* A subscription with rules of its own counts messages, so none may come in one piece with others;
- * nor may what is kept by itself. */
-static bool must_split(struct core *c, const struct header_state *h, uint32_t n_frames,
-        const void *topic, size_t topic_len)
-{
-        struct route *route;
-
-        /* Should that fail it will be told of the whole. */
-        if (n_frames == 1)
-                return false;
-        if (h->flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL))
-                return true;
-        return route_get(c, topic, topic_len, &route) == 0 && route->is_split;
-}
-
 static void publish_each(struct core *c, struct session *s, const struct run *run)
 {
         const uint8_t *at = run->data, *end = run->data + run->len;
@@ -292,6 +280,7 @@ static void publish_each(struct core *c, struct session *s, const struct run *ru
         struct frame f;
 
         one.n_frames = 1;
+        one.is_mixed = false;
         /* They were scanned and decoded before. */
         while (at < end && scan_frame(&at, end, &f) == 0 &&
                 message_decode_pub(&f, &one.first) == 0) {
@@ -308,11 +297,11 @@ void publish_run(struct core *c, struct session *s, struct run *run)
 {
         s->published += run->n_frames;
         c->count.published += run->n_frames;
-        const struct slice *topic = &run->first.topic;
-        if (bt_unlikely(must_split(c, &run->header, run->n_frames, topic->data, topic->len)))
+        if (bt_unlikely(run_must_split(c, run)))
                 publish_each(c, s, run);
         else
                 publish_one(c, s, run);
+        targets_unref(c, take_ptr(run->targets));
 }
 
 void publish_will(struct core *c, struct session *s)
@@ -333,15 +322,6 @@ void publish_will(struct core *c, struct session *s)
         will_drop(s);
 }
 
-/* Its receivers may have changed since it came. */
-static bool must_split_parked(struct core *c, const struct parked *p)
-{
-        const struct msg *m = p->pub.msg;
-
-        return m && !p->is_routed &&
-               must_split(c, &p->pub.header, m->n_frames, m->data + m->topic_at, m->topic_len);
-}
-
 /* Goes on with the parked publications of `s`, until one has to wait again. */
 static void go_on(struct core *c, struct session *s)
 {
@@ -353,7 +333,7 @@ static void go_on(struct core *c, struct session *s)
                         .publisher = s, .pub = &p->pub, .parked = p, .request = p->request};
                 if (p->n_unresolved)
                         return;
-                if (bt_unlikely(must_split_parked(c, p))) {
+                if (bt_unlikely(run_must_split_parked(c, p))) {
                         park_split(c, p);
                         continue;
                 }

@@ -2,6 +2,7 @@
  * what is queued or parked was allowed when it came, and goes on. What lasts is looked
  * at again: sessions, subscriptions, retained values; wills when they are published. */
 #include "broker/core/pool.h"
+#include "broker/core/routing.h"
 
 static bool is_still_allowed(const struct core *c, const struct sub *sub)
 {

@@ -114,9 +114,11 @@ TEST(work_is_counted_by_what_it_costs)
 {
         struct fake f;
         fake_init(&f);
-        struct client *pub = fake_open(&f), *sub = fake_open(&f);
+        struct client *pub = fake_open(&f), *sub = fake_open(&f), *other = fake_open(&f);
         uint64_t before = core_work(f.core), run, each;
 
+        fake_sub(other, 1, "b");
+        before = core_work(f.core);
         for (int i = 0; i < MANY; i++)
                 say_pub(pub, "a", "x");
         fake_go(pub);

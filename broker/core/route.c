@@ -6,7 +6,7 @@
  *
  * Receivers are in the order of their session numbers, each with its subscription numbers
  * ascending: the same state always gives the same order. */
-#include "broker/core/internal.h"
+#include "broker/core/routing.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
@@ -28,21 +28,11 @@ static int by_session_and_number(const void *a, const void *b)
         return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static void drop_targets(struct route *route)
-{
-        for (uint32_t i = 0; i < route->n_targets; i++)
-                subset_unref(route->targets[i].subset);
-        free(route->targets);
-        route->targets = NULL;
-        route->n_targets = 0;
-        route->is_split = false;
-}
-
 static void free_route(struct core *c, struct route *route)
 {
         map_remove(&c->routes, &route->by_topic);
         list_remove(&route->in_order);
-        drop_targets(route);
+        targets_unref(c, route->targets);
         free(route);
 }
 
@@ -51,6 +41,7 @@ void routes_deinit(struct core *c)
         for (struct map_node *n; (n = map_any(&c->routes));)
                 free_route(c, container_of(n, struct route, by_topic));
         map_deinit(&c->routes);
+        map_deinit(&c->targets);
         buf_deinit(&c->matches);
 }
 
@@ -83,16 +74,17 @@ static struct target sum_of(struct sub *const *subs, size_t n)
 
 /* All targets of one session: one, and one more for every WIRE_DELIVERY_SUBS further subscriptions.
  */
-static int add_session(struct route *route, struct sub *const *subs, size_t n)
+static int add_session(struct targets *to, struct sub *const *subs, size_t n)
 {
         struct target t = sum_of(subs, n);
 
-        route->is_split |= t.lane && !t.lane->is_coarse;
+        to->is_split |= t.lane && !t.lane->is_coarse;
+        to->has_lanes |= t.lane != NULL;
         for (size_t at = 0; at < n; at += WIRE_DELIVERY_SUBS) {
                 t.subset = subset_of(subs + at, (uint32_t)size_min(n - at, WIRE_DELIVERY_SUBS));
                 if (!t.subset)
                         return -ENOMEM;
-                route->targets[route->n_targets++] = t;
+                to->at[to->n++] = t;
                 t.counts = false;
                 t.observer = true;
         }
@@ -100,15 +92,26 @@ static int add_session(struct route *route, struct sub *const *subs, size_t n)
 }
 
 /* Pools are targets of their own. Returns how many there are: they come first. */
-static size_t add_pools(struct route *route, struct sub *const *subs, size_t n)
+static size_t add_pools(struct targets *to, struct sub *const *subs, size_t n)
 {
         size_t i = 0;
 
         for (; i < n && subs[i]->pool; i++)
-                route->targets[route->n_targets++] =
-                        (struct target){.pool = subs[i]->pool, .counts = true};
-        route->is_split |= i > 0;
+                to->at[to->n++] = (struct target){.pool = subs[i]->pool, .counts = true};
+        to->is_split |= i > 0;
         return i;
+}
+
+static int add_all(struct targets *to, struct sub *const *subs, size_t n)
+{
+        for (size_t from = add_pools(to, subs, n), end; from < n; from = end) {
+                for (end = from + 1; end < n && subs[end]->session == subs[from]->session; end++)
+                        ;
+                int r = add_session(to, subs + from, end - from);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int fill(struct core *c, struct route *route)
@@ -119,21 +122,18 @@ static int fill(struct core *c, struct route *route)
                 return r == INDEX_E_LIMIT ? ROUTE_E_LIMIT : r;
 
         size_t n = c->matches.len / sizeof(struct sub *);
-        if (!n)
-                return 0;
         struct sub **subs = (struct sub **)(void *)c->matches.data;
-        qsort(subs, n, sizeof(*subs), by_session_and_number);
-        route->targets = malloc(n * sizeof(*route->targets));
-        if (!route->targets)
+        if (n > 1)
+                qsort(subs, n, sizeof(*subs), by_session_and_number);
+        struct targets *to = targets_new((uint32_t)n);
+        if (!to)
                 return -ENOMEM;
-        for (size_t from = add_pools(route, subs, n), to; from < n; from = to) {
-                for (to = from + 1; to < n && subs[to]->session == subs[from]->session; to++)
-                        ;
-                r = add_session(route, subs + from, to - from);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        r = add_all(to, subs, n);
+        if (r < 0)
+                targets_drop(to);
+        else
+                route->targets = targets_share(c, to);
+        return route->targets ? 0 : -ENOMEM;
 }
 
 static struct route *find(const struct core *c, uint64_t hash, const void *topic, size_t len)
@@ -167,7 +167,7 @@ static int new_route(
         return 0;
 }
 
-int route_get(struct core *c, const void *topic, size_t len, struct route **ret_route)
+int route_get(struct core *c, const void *topic, size_t len, struct targets **ret_targets)
 {
         uint64_t hash = hash_bytes(c->config.seed, topic, len);
         struct route *route = find(c, hash, topic, len);
@@ -179,7 +179,7 @@ int route_get(struct core *c, const void *topic, size_t len, struct route **ret_
                         return r;
         }
         if (route->generation != c->generation) {
-                drop_targets(route);
+                targets_unref(c, take_ptr(route->targets));
                 r = fill(c, route);
                 if (r) {
                         free_route(c, route);
@@ -187,6 +187,6 @@ int route_get(struct core *c, const void *topic, size_t len, struct route **ret_
                 }
                 route->generation = c->generation;
         }
-        *ret_route = route;
+        *ret_targets = route->targets;
         return 0;
 }

@@ -1,6 +1,7 @@
 /* Design note. A subscription's beginning and end. One that takes turns with others, or has a
  * window, is known to the index through its pool; the others stand there themselves. */
 #include "broker/core/pool.h"
+#include "broker/core/routing.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>

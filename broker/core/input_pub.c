@@ -171,7 +171,7 @@ static const uint8_t *input_alike(
                 if (run->len + len > WIRE_FRAME_BYTES || in->session->window_used + len > window)
                         break;
                 in->session->window_used += len;
-                in->core->work += WORK_FRAME;
+                in->core->work += WORK_ALIKE;
                 in->n_pubs++;
                 run->len += len;
                 run->cost += len;

@@ -327,7 +327,8 @@ struct request {
 
 /* What things cost, measured roughly, in units of 15 ns. */
 enum {
-        WORK_FRAME = 1,
+        WORK_FRAME = 3,
+        WORK_ALIKE = 1, /* a publication that is like the one before */
         WORK_CONTROL = 16,
         WORK_PUBLICATION = 20,
         WORK_TARGET = 6,
@@ -335,7 +336,8 @@ enum {
         WORK_STEP = 4,     /* of a match */
         WORK_RETAINED = 3, /* looked at for a new subscription */
         WORK_GAPS = 4,     /* so many that are looked at are one */
-        WORK_BYTES = 32,   /* so many bytes that go into a file are one */
+        WORK_REQUEST = 40,
+        WORK_BYTES = 16, /* so many bytes that go into a file are one */
         WORK_REPORT_BYTES = 2,
 };
 

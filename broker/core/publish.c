@@ -219,6 +219,7 @@ static struct refusal open_request(struct core *c, struct flight *f)
 {
         int r = request_new(c, f->publisher, &f->pub->header, &f->request);
 
+        c->work += WORK_REQUEST;
         if (r == REQUEST_E_LIMIT)
                 return (struct refusal){WIRE_CODE_LIMIT, "requests", "too many open requests"};
         if (r == REQUEST_E_QUOTA)

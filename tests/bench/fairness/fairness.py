@@ -64,10 +64,12 @@ def main():
             while b"ready" not in broker.stderr.readline():
                 pass
             rows = {mode: [] for mode in [None, *modes]}
-            for _ in range(args.rounds):
-                for mode, measured in rows.items():
-                    measured.append(measure(address, mode, args.trips, args.messages))
-            broker.terminate()
+            try:
+                for _ in range(args.rounds):
+                    for mode, measured in rows.items():
+                        measured.append(measure(address, mode, args.trips, args.messages))
+            finally:
+                broker.terminate()
     idle, spin = median(rows[None]), median(rows["spin"])
     print(f"alone: median {idle[0] / 1000:.1f} us, 99 % {idle[1] / 1000:.1f} us, "
           f"{idle[2] / 1e6:.2f} M messages/s; {args.rounds} rounds\n")

@@ -38,6 +38,7 @@ struct conn {
         bool takes_fds;   /* its socket lets descriptors in */
         bool has_brought; /* descriptors, and since then the reaper was not seen idle */
         bool is_partial;  /* of the next packet a part has come */
+        uint8_t n_alone;  /* turns in a row in which one packet had come, and no second one */
 };
 
 /* The connections of a uid (turns.c). */

@@ -152,24 +152,43 @@ static void answer_early(struct baton *b)
         }
 }
 
+/* Who waits for one packet after the other is spared the look for a second one, but for now and
+ * then. (Descriptors are credited where that is looked for.) */
+static bool is_alone(struct in *in)
+{
+        return in->may_leave && !in->owed_fds && in->n_alone >= IN_ALONE_FROM &&
+               ++in->n_alone % IN_ALONE_LOOKS;
+}
+
+static void note_alone(struct in *in, int n_received)
+{
+        if (n_received > 1)
+                in->n_alone = 0;
+        else if (n_received && in->n_alone < IN_ALONE_FROM)
+                in->n_alone++;
+}
+
 int in_run(struct baton *b)
 {
-        int n = 0, r = 0;
+        int n = 0, r = 0, n_received = 0;
 
         ops_expire(b);
         for (int i = 0; i < IN_PACKETS_PER_TURN && !b->freed; i++) {
                 struct list *first = list_first(&b->queue);
                 if (first)
                         n += run_queued(b, first);
+                else if (n_received == 1 && is_alone(&b->in))
+                        break;
                 else if (!b->link || (r = receive(b)) < 0)
                         break;
-                else if (r == 0)
+                else if (r == 0 && ++n_received)
                         n += run_received(b);
                 else if (list_is_empty(&b->queue))
                         break;
                 if (i == 0)
                         answer_early(b);
         }
+        note_alone(&b->in, n_received);
         return n || r >= 0 ? n : r;
 }
 

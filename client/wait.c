@@ -254,7 +254,9 @@ static int wait_for_any(struct baton *b, int timeout_ms)
                                 return handle_fail(b, r, "poll: %s", strerror(-r));
                 }
                 size_t stored = b->in.stored_bytes;
+                b->in.may_leave = timeout_ms != 0;
                 int n = process(b);
+                b->in.may_leave = false;
                 if (n || b->freed || b->progress != progress || b->in.stored_bytes > stored)
                         return n;
                 if (is_over_time(deadline_ns))

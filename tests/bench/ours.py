@@ -6,7 +6,9 @@ def b_baton(peer):
     address = f'@bench-{os.getpid()}-{SEQ[0]}'
     argv = [os.environ['BATON_BROKER'], '--listen', address, '--limit', 'subscriptions=100000',
             '--limit', 'sessions=20000']
-    broker = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    pin = (lambda: os.sched_setaffinity(0, PIN[0])) if PIN[0] else None
+    broker = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              preexec_fn=pin)
     for line in broker.stderr:
         if line == b'ready\n':
             break
@@ -30,8 +32,9 @@ class _Running:
         self.process.stderr.close()
 
 
-PEERS['baton'] = dict(exe='peer-baton', broker=b_baton, win=None)
-PEERS['baton-plain'] = dict(exe='peer-baton', env={'PLAIN': '1'}, broker=b_baton, win=None)
+PEERS['baton'] = dict(exe='peer-baton', env={'FDS': '1'}, broker=b_baton, win=None)
+PEERS['baton-plain'] = dict(exe='peer-baton', env={'PLAIN': '1', 'FDS': '1'}, broker=b_baton,
+                            win=None)
 PEERS['baton-placed'] = dict(exe='peer-baton', env={'LARGE': '1024'}, broker=b_baton, win=None)
 for workload in WL:
     WL[workload][0].extend(['baton', 'baton-plain'])

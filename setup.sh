@@ -12,8 +12,8 @@ build="bazel-bootstrap bazel-rules-java bazel-rules-proto gcc g++ libc6-dev pkg-
        iproute2 util-linux valgrind libglib2.0-dev mandoc systemd"
 # What the other lanes of .ci/run need: the portable build, layering and fuzzing, format and lint.
 lanes="libbsd-dev clang libclang-rt-14-dev clang-format universal-ctags shellcheck git"
-# The fastest peer of the comparison.
-bench="make libzmq3-dev"
+# The fastest peer of the comparison, and what draws the curves.
+bench="make libzmq3-dev gnuplot-nox"
 
 usage() {
     echo "usage: ./setup.sh [--check] [--bench]" >&2

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 120000, EVENTS = 64, TOPIC_BYTES = 64 };
+enum { TIMEOUT_MS = 120000, EVENTS = 64, TOPIC_BYTES = 64, CONFIRMS = 10000 };
 
 static struct {
         const char *address, *feature;
@@ -128,9 +128,14 @@ static void receive(const int *pipes)
 
 static void on_done(baton *b, int result, const char *text, void *arg)
 {
-        (void)b, (void)text, (void)arg;
+        uint64_t *n = arg;
+
+        (void)b, (void)text;
         must(result, "confirmed");
+        ++*n;
 }
+
+static uint64_t n_confirmed;
 
 static void publish_one(baton *b, const char *topic, const void *payload)
 {
@@ -152,8 +157,7 @@ static void publish_one(baton *b, const char *topic, const void *payload)
         if (!*run.feature || is("group") || is("ack"))
                 r = baton_publish(b, topic, payload, run.size);
         else if (is("confirm"))
-                while ((r = baton_publish_confirm(b, &p, on_done, NULL)) == -ENOBUFS)
-                        must(baton_wait(b, TIMEOUT_MS), "wait");
+                r = baton_publish_confirm(b, &p, on_done, &n_confirmed);
         else
                 r = baton_publish_with(b, &p);
         must(r, "publish");
@@ -165,16 +169,21 @@ static void publish(void)
         uint8_t *payload = calloc(1, run.size + 1);
         char topic[TOPIC_BYTES];
 
-        for (uint64_t i = 0; i < run.publishers; i++)
+        for (uint64_t i = 0; i < run.publishers; i++) {
                 all[i] = join();
+                if (run.publishers > 1)
+                        baton_cork(all[i]); /* each is slow, for they all are one program */
+        }
         for (uint64_t i = 0; i < run.messages; i++) {
                 snprintf(topic, sizeof(topic), "curve.%" PRIu64, i % run.topics);
                 publish_one(all[i % run.publishers], topic, payload);
+                while (is("confirm") && i + 1 - n_confirmed > CONFIRMS)
+                        must(baton_wait(all[0], TIMEOUT_MS), "wait");
         }
         for (uint64_t i = 0; i < run.publishers; i++)
-                must(is("confirm") ? baton_ping(all[i], TIMEOUT_MS)
-                                   : baton_flush(all[i], TIMEOUT_MS),
-                        "flush");
+                must(baton_flush(all[i], TIMEOUT_MS), "flush");
+        while (is("confirm") && n_confirmed < run.messages)
+                must(baton_wait(all[0], TIMEOUT_MS), "wait");
 }
 
 static void measure(void)

@@ -1,10 +1,10 @@
-"""How the cost of a message grows with everything that can grow: one table and one picture for each.
+"""How the cost of a message grows with everything that can grow: a table and a picture for each.
 
     bazel run -c opt //tests/bench/curves -- DIRECTORY [--rounds N] [CURVE]...
 
-What is drawn is the broker's own processor time a delivered message (user and system), the median of
-the rounds: it depends far less on what else the machine does than the rate does, which is in the
-tables beside it. Payloads are drawn as MB/s read. Pictures need Debian's gnuplot-nox.
+What is drawn is the broker's own processor time a delivered message (user and system), the median
+of the rounds: it depends far less on what else the machine does than the rate does, which is in
+the tables beside it. Payloads are drawn as MB/s read. Pictures need Debian's gnuplot-nox.
 """
 
 import argparse
@@ -131,7 +131,7 @@ CURVES = {
     "publishers": ("Publishers in turn", "publishers", [2 ** n for n in range(7)],
                    {"one topic": publishers,
                     "a topic each": lambda b, n: publishers(b, n, True)}),
-    "payload": ("Payload, MB/s read", "bytes", INLINE + PLACED[1:],
+    "payload": ("Payload, MB/s read", "bytes", INLINE + [size for size in PLACED if size > 60000],
                 {"inline, 1 receiver": payload(1, 0), "inline, 8 receivers": payload(8, 0),
                  "memfd, 1 receiver": payload(1, 1), "memfd, 8 receivers": payload(8, 1)}),
     "features": ("What a message costs with", "", FEATURES,
@@ -146,18 +146,16 @@ def is_possible(line, x):
     return not line.startswith("memfd") or x >= 4096
 
 
-def measure_all(names, rounds, directory):
-    """{(curve, line, x): [(ns, rate)]}"""
+def measure(name, rounds, directory):
+    """{(line, x): [(ns, rate)]}"""
     points = {}
+    _, _, xs, lines = CURVES[name]
     for _ in range(rounds):
-        for name in names:
-            _, _, xs, lines = CURVES[name]
-            for line, measure in lines.items():
-                for x in xs:
-                    if is_possible(line, x):
-                        with Broker(directory) as broker:
-                            points.setdefault((name, line, x), []).append(measure(broker, x))
-        print(f"{name}: one round", flush=True)
+        for line, measured in lines.items():
+            for x in xs:
+                if is_possible(line, x):
+                    with Broker(directory) as broker:
+                        points.setdefault((line, x), []).append(measured(broker, x))
     return points
 
 
@@ -170,7 +168,7 @@ def write_table(path, name, points):
         for x in xs:
             cells = [str(x) if x != "" else "plain"]
             for line in lines:
-                at = points.get((name, line, x))
+                at = points.get((line, x))
                 cells += [f"{statistics.median(column):.4g}" for column in zip(*at)] if at \
                     else ["-", "-"]
             file.write("\t".join(cells) + "\n")
@@ -180,8 +178,9 @@ def draw(directory, name):
     title, what, _, lines = CURVES[name]
     rate = 1 if name == "payload" else 0
     text = [f'set title "{title}"', 'set terminal svg size 720,400 background "white"',
-            f'set output "{name}.svg"', "set key outside below", "set grid", 'set datafile separator "\\t"',
-            'set datafile missing "-"', f'set ylabel "{"MB/s" if rate else "ns a delivered message"}"',
+            f'set output "{name}.svg"', "set key outside below", "set grid",
+            'set datafile separator "\\t"', 'set datafile missing "-"',
+            f'set ylabel "{"MB/s" if rate else "ns a delivered message"}"',
             "set yrange [0:*]" if name in ("features", "fanout") else "set logscale y"]
     if name == "features":
         text += ["set style fill solid 0.5", "unset key", "set boxwidth 0.6",
@@ -198,15 +197,16 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("curves", nargs="*", default=[])
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     names = args.curves or list(CURVES)
     target = os.path.join(os.environ.get("BUILD_WORKING_DIRECTORY", "."), args.directory)
     os.makedirs(target, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
-        points = measure_all(names, args.rounds, directory)
-    for name in names:
-        write_table(os.path.join(target, f"{name}.tsv"), name, points)
-        draw(target, name)
+        for name in names:
+            points = measure(name, args.rounds, directory)
+            write_table(os.path.join(target, f"{name}.tsv"), name, points)
+            draw(target, name)
+            print(name, flush=True)
 
 
 if __name__ == "__main__":

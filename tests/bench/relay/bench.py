@@ -1,5 +1,5 @@
-"""Baton beside the least that a bus over the same sockets can do: a relay that forwards whole packets
-and looks into none (relay.c). Prints medians over interleaved rounds, and their ratios.
+"""Baton beside the least that a bus over the same sockets can do: a relay that forwards whole
+packets and looks into none (relay.c). Prints medians over interleaved rounds, and their ratios.
 
     bazel run -c opt //tests/bench [-- --rounds N] [WORKLOAD]...
 

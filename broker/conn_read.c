@@ -128,7 +128,8 @@ static bool receive_one(struct conn *conn, uint64_t budget, uint64_t *work, bool
                 }
                 *work += fdset_n(arrival.fds) * FD_WORK;
                 arrival.sealed_bytes = sealed_bytes(arrival.fds);
-                arrival.has_odd_fds = has_odd(fdkinds_of(arrival.fds));
+                arrival.has_odd_fds =
+                        core_asks_fd_kinds(s->core, conn->id) && has_odd(fdkinds_of(arrival.fds));
                 (void)core_input(s->core, conn->id, &arrival, server_now(s));
                 conn->has_brought = true;
                 end_if_hung(conn);

@@ -56,6 +56,8 @@ struct server {
         uv_timer_t deadline, drain, handshake; /* handshake: of the adopted */
         uv_signal_t sigterm, sigint, sighup;
         uv_timer_t rest;      /* of connections */
+        uv_timer_t burial;    /* of descriptors, when they are few */
+        size_t n_buried;      /* yard.n_laid when the reaper was last told */
         uint64_t deadline_ns; /* what `deadline` is set to, UINT64_MAX: not */
 
         struct core *core;

@@ -120,7 +120,9 @@ static int init_handles(struct server *s)
         uv_timer_init(&s->loop, &s->deadline);
         uv_timer_init(&s->loop, &s->drain);
         uv_timer_init(&s->loop, &s->rest);
-        s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s->rest.data = s;
+        uv_timer_init(&s->loop, &s->burial);
+        s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s;
+        s->rest.data = s->burial.data = s;
         s->sigterm.data = s->sigint.data = s->sighup.data = s;
         s->deadline_ns = UINT64_MAX;
         int r = uv_signal_init(&s->loop, &s->sigterm);

@@ -98,6 +98,13 @@ bool core_may_send_fds(struct core *c, struct session_id id)
                (s->rights & (WIRE_RIGHT_FDS | WIRE_RIGHT_MEMFD));
 }
 
+bool core_asks_fd_kinds(const struct core *c, struct session_id id)
+{
+        const struct session *s = session_find(c, id);
+
+        return s && !s->who->is_trusted;
+}
+
 bool core_is_over(struct core *c, struct session_id id)
 {
         const struct session *s = session_find(c, id);

@@ -190,6 +190,10 @@ void core_out_done(struct core *core, struct session_id id, enum core_out how, u
 /* core_writable: the socket has room again. */
 void core_writable(struct core *core, struct session_id id, uint64_t now_ns);
 
+/* core_asks_fd_kinds: what this session sends is judged by kind (core_arrival.has_odd_fds); of
+ * others that need not be found out. */
+bool core_asks_fd_kinds(const struct core *core, struct session_id id);
+
 /* core_may_send_fds: this session has a right for which its socket must let descriptors in. */
 bool core_may_send_fds(struct core *core, struct session_id id);
 

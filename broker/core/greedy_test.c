@@ -107,7 +107,7 @@ TEST(looking_for_a_loss_like_the_last_one_has_an_end_and_is_counted_as_work)
 TEST(retained_values_are_queued_for_a_stranger_as_far_as_its_quota_goes)
 {
         struct fake f;
-        char topic[8];
+        char topic[16];
         begin(&f, "", "any subscribe:> block:> uid_queue_bytes:100000");
         struct client *own = fake_open(&f), *bad = fake_stranger(&f, 2000);
         struct client *trusted = fake_open(&f);
@@ -134,7 +134,7 @@ TEST(who_has_more_than_a_share_may_still_change_what_it_has)
         struct fake f;
         begin(&f, "", "any publish:> retain:> uid_retained:12");
         struct client *a = fake_stranger(&f, 2000), *b = fake_stranger(&f, 2000);
-        char topic[8];
+        char topic[16];
 
         for (int i = 0; i < 6; i++) {
                 snprintf(topic, sizeof(topic), "r.%d", i);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { CONTROL_KEPT_BYTES = 256 };
+
 static void put_reference(struct packet *p, const void *data, size_t len)
 {
         p->iov[p->n_iov++] = (struct iovec){(void *)data, len};
@@ -238,8 +240,10 @@ bool core_out_build(struct core *c, struct session_id id, struct core_packet *re
                 out_drained(c, s);
                 publish_resume(c);
         }
-        if (bt_unlikely(answer_gathered(s) < 0))
+        if (bt_unlikely(answer_gathered(s) < 0)) {
                 session_end(c, s, WIRE_CODE_NO_MEMORY, "no memory for an answer");
+                publish_resume(c);
+        }
         put_control(p, s);
         if (p->control_len == s->control.len && s->state != SESSION_ENDING)
                 put_queue(c, p, s);
@@ -285,8 +289,12 @@ static void sent(struct core *c, struct session *s)
         struct packet *p = &c->packet;
 
         buf_drop(&s->control, p->control_len);
-        if (!s->control.len)
+        if (!s->control.len) {
                 s->confirm_bytes = 0;
+                /* WELCOME, above all: who is idle then takes little. */
+                if (s->control.cap > CONTROL_KEPT_BYTES)
+                        buf_deinit(&s->control);
+        }
         pop(c, s, p->n_entries);
         if (p->begins || p->chunk_len)
                 out_chunks_sent(c, s);

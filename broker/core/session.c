@@ -261,6 +261,7 @@ void core_set_partial(struct core *c, struct session_id id, bool is_partial, uin
         else if (heap_set(&c->timers, &s->timer.node, core_in_ms(c, c->config.limits.stall_ms)) < 0)
                 session_end(
                         c, s, WIRE_CODE_NO_MEMORY, "no memory to wait for the rest of a packet");
+        publish_resume(c);
 }
 
 void session_keep_bye(struct session *s)

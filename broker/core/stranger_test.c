@@ -238,6 +238,8 @@ TEST(its_socket_lets_descriptors_in_only_with_a_right_to_some)
 
         CHECK(!core_may_send_fds(f.core, without->id));
         CHECK(core_may_send_fds(f.core, with->id));
+        CHECK(core_asks_fd_kinds(f.core, with->id));
+        CHECK(!core_asks_fd_kinds(f.core, fake_open(&f)->id));
         fake_deinit(&f);
 }
 

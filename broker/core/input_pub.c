@@ -102,7 +102,8 @@ static void advance_header(struct input *in)
 static void accept_pub(
         struct input *in, const struct frame *f, const struct msg_pub *pub, uint64_t cost)
 {
-        struct targets *targets = NULL;
+        uint64_t generation = in->core->generation;
+        struct targets *targets = NULL; /* of that generation */
         const char *why = NULL;
 
         if (in->arrival->are_cut) {
@@ -125,7 +126,7 @@ static void accept_pub(
                         .n_frames = 1,
                         .cost = cost,
                         .targets = targets,
-                        .generation = in->core->generation};
+                        .generation = generation};
                 if (in->header.kind != PUB_PLAIN && !in->had_fds)
                         input_flush_run(in);
         }

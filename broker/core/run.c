@@ -9,8 +9,8 @@
 #include "proto/wire/topic.h"
 
 /* Nothing depends on which topic of its receivers it is. */
-static bool may_mix(const struct session *s, const struct run *run, const struct slice *topic,
-        const struct core *c, const struct targets *t)
+static bool may_mix(const struct core *c, const struct session *s, const struct run *run,
+        const struct slice *topic, const struct targets *t)
 {
         return !t->is_split && !t->has_lanes && !topic_is_reserved(topic->data, topic->len) &&
                !judge_policy(c, s, &run->header, topic, &(struct burden){.n_fds = 0}).code;
@@ -33,7 +33,7 @@ static bool is_open_to_others(struct core *c, const struct session *s, struct ru
         }
         run->is_alone = run->first.n_fds || !run->targets ||
                         (run->header.flags & (WIRE_INGRESS_RETAIN | WIRE_INGRESS_WILL)) ||
-                        !may_mix(s, run, &run->first.topic, c, run->targets);
+                        !may_mix(c, s, run, &run->first.topic, run->targets);
         return !run->is_alone;
 }
 
@@ -45,7 +45,7 @@ bool run_takes(struct core *c, const struct session *s, struct run *run, const s
                 return false;
         struct targets *t = look_up(c, topic);
         c->work += WORK_ROUTE;
-        if (!t || t != run->targets || !may_mix(s, run, topic, c, t)) {
+        if (!t || t != run->targets || !may_mix(c, s, run, topic, t)) {
                 *ret_targets = t;
                 return false;
         }

@@ -18,8 +18,8 @@ BROKER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
 MESSAGES = (50000, 150000)
 
 # What is promised of a message of 64 bytes, from one to one: docs/PERFORMANCE.md.
-ROUTE_MOST = 200
-MIXED_MOST = 800
+ROUTE_MOST = 250
+MIXED_MOST = 1000
 
 
 def run_once(messages, *args):

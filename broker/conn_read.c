@@ -14,8 +14,6 @@ enum {
         PACKET_WORK = 80,
         FD_WORK = 200, /* received, looked at, closed by another thread */
         BYTES_OF_WORK = 160,
-        ALONE_FROM = 16,
-        ALONE_LOOKS = 16,
 };
 
 /* Whether the last descriptor can hold a placed payload, and how large that is. */
@@ -153,21 +151,6 @@ static bool receive_one(struct conn *conn, uint64_t budget, uint64_t *work, bool
         }
 }
 
-/* Who sends one packet at a time, and waits, is spared the look for a second one, which costs as
- * much as the first; but for now and then. If there is one, poll tells. */
-static bool is_alone(struct conn *conn, size_t n_received)
-{
-        return n_received == 1 && conn->n_alone >= ALONE_FROM && ++conn->n_alone % ALONE_LOOKS;
-}
-
-static void note_alone(struct conn *conn, size_t n_received)
-{
-        if (n_received > 1)
-                conn->n_alone = 0;
-        else if (n_received && conn->n_alone < ALONE_FROM)
-                conn->n_alone++;
-}
-
 enum conn_served conn_serve(struct conn *conn, uint64_t budget, uint64_t *ret_work)
 {
         struct server *s = conn->server;
@@ -181,13 +164,13 @@ enum conn_served conn_serve(struct conn *conn, uint64_t budget, uint64_t *ret_wo
                         give_rest(conn, left);
                         continue;
                 }
-                if (must_wait(conn) || is_alone(conn, n))
+                if (must_wait(conn) || (n == 1 && lone_leaves(&conn->lone)))
                         is_dry = true;
                 else if (!receive_one(conn, left, &more, &is_dry))
                         return CONN_ENDED;
                 n += !is_dry;
         }
-        note_alone(conn, n);
+        lone_note(&conn->lone, n);
         *ret_work = core_work(s->core) - begin + more;
         return is_dry ? CONN_DRY : CONN_READY;
 }

@@ -9,6 +9,7 @@
 #include "proto/base/list.h"
 #include "proto/link/link.h"
 #include "proto/link/listener.h"
+#include "proto/link/lone.h"
 
 #include <uv.h>
 
@@ -38,7 +39,7 @@ struct conn {
         bool takes_fds;   /* its socket lets descriptors in */
         bool has_brought; /* descriptors, and since then the reaper was not seen idle */
         bool is_partial;  /* of the next packet a part has come */
-        uint8_t n_alone;  /* turns in a row in which one packet had come, and no second one */
+        struct lone lone;
 };
 
 /* The connections of a uid (turns.c). */

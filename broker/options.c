@@ -7,8 +7,8 @@
 #include "broker/policy_file.h"
 #include "broker/policy_source.h"
 #include "broker/version.h"
+#include "proto/base/number.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -75,17 +75,15 @@ static int add_listen(struct options *o, const char *text)
 static int set_limit(struct options *o, const char *text)
 {
         const char *equals = strchr(text, '=');
-        char name[WIRE_NAME_BYTES], *end;
-        uint64_t least = 0;
+        char name[WIRE_NAME_BYTES];
+        uint64_t least = 0, value;
 
         if (!equals || (size_t)(equals - text) >= sizeof(name)) {
                 log_line("--limit %s: expected NAME=VALUE", text);
                 return OPTIONS_E_USAGE;
         }
         snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
-        errno = 0;
-        unsigned long long value = strtoull(equals + 1, &end, 10);
-        if (errno || *end || equals[1] < '0' || equals[1] > '9') {
+        if (!number_read(equals + 1, UINT64_MAX, &value)) {
                 log_line("--limit %s: not a whole number", text);
                 return OPTIONS_E_USAGE;
         }

@@ -5,6 +5,7 @@
 #include "broker/passed.h"
 
 #include "broker/log.h"
+#include "proto/base/number.h"
 #include "proto/base/sys.h"
 
 #include <errno.h>
@@ -13,19 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Returns false for what is not a number above 0, and nothing but that. */
-static bool read_number(const char *text, unsigned long *ret)
-{
-        char *end;
-
-        errno = 0;
-        unsigned long value = strtoul(text, &end, 10);
-        if (errno || *end || *text < '0' || *text > '9' || value == 0)
-                return false;
-        *ret = value;
-        return true;
-}
 
 static int close_on_exec(size_t n)
 {
@@ -42,11 +30,12 @@ static int close_on_exec(size_t n)
 static int find(size_t most, size_t *ret_n)
 {
         const char *for_whom = sys_getenv("LISTEN_PID"), *count = sys_getenv("LISTEN_FDS");
-        unsigned long pid, n;
+        uint64_t pid, n;
 
-        if (!for_whom || !count || !read_number(for_whom, &pid) || pid != (unsigned long)getpid())
+        if (!for_whom || !count || !number_read(for_whom, UINT64_MAX, &pid) ||
+                pid != (uint64_t)getpid())
                 return 0;
-        if (!read_number(count, &n)) {
+        if (!number_read(count, UINT64_MAX, &n) || !n) {
                 log_line("LISTEN_FDS=%s: not a number of descriptors", count);
                 return PASSED_E_BAD;
         }

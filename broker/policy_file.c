@@ -9,6 +9,7 @@
 #include "broker/core/core.h"
 #include "broker/log.h"
 #include "broker/policy_source.h"
+#include "proto/base/number.h"
 #include "proto/wire/topic.h"
 
 #include <errno.h>
@@ -59,25 +60,13 @@ static int fail_with(struct parser *p, int error)
 
 /* ---------------------------------------------------------------- sections */
 
-static bool read_number(const char *text, uint64_t most, uint64_t *ret)
-{
-        char *end;
-
-        errno = 0;
-        unsigned long long n = strtoull(text, &end, 10);
-        if (errno || *end || *text < '0' || *text > '9' || n > most)
-                return false;
-        *ret = n;
-        return true;
-}
-
 /* A name, or a number. Returns false if there is no such user, and has failed. */
 static bool find_id(struct parser *p, enum policy_who who, const char *name, uint32_t *ret)
 {
         uint64_t number;
 
         /* The last number means "none" to the kernel. */
-        if (read_number(name, UINT32_MAX - 1, &number)) {
+        if (number_read(name, UINT32_MAX - 1, &number)) {
                 *ret = (uint32_t)number;
                 return true;
         }
@@ -188,7 +177,7 @@ static bool read_size(const char *text, uint64_t *ret)
         if (!len || len >= sizeof(digits))
                 return false;
         snprintf(digits, sizeof(digits), "%.*s", (int)(unit ? len - 1 : len), text);
-        if (!read_number(digits, MOST, ret))
+        if (!number_read(digits, MOST, ret))
                 return false;
         int shift = unit ? 10 * (int)(unit - units + 1) : 0;
         *ret = *ret > MOST >> shift ? UINT64_MAX : *ret << shift;

@@ -152,20 +152,10 @@ static void answer_early(struct baton *b)
         }
 }
 
-/* Who waits for one packet after the other is spared the look for a second one, but for now and
- * then. (Descriptors are credited where that is looked for.) */
-static bool is_alone(struct in *in)
+/* Descriptors are credited where more is looked for. */
+static bool may_leave(struct in *in)
 {
-        return in->may_leave && !in->owed_fds && in->n_alone >= IN_ALONE_FROM &&
-               ++in->n_alone % IN_ALONE_LOOKS;
-}
-
-static void note_alone(struct in *in, int n_received)
-{
-        if (n_received > 1)
-                in->n_alone = 0;
-        else if (n_received && in->n_alone < IN_ALONE_FROM)
-                in->n_alone++;
+        return in->may_leave && !in->owed_fds && lone_leaves(&in->lone);
 }
 
 int in_run(struct baton *b)
@@ -177,7 +167,7 @@ int in_run(struct baton *b)
                 struct list *first = list_first(&b->queue);
                 if (first)
                         n += run_queued(b, first);
-                else if (n_received == 1 && is_alone(&b->in))
+                else if (n_received == 1 && may_leave(&b->in))
                         break;
                 else if (!b->link || (r = receive(b)) < 0)
                         break;
@@ -188,7 +178,7 @@ int in_run(struct baton *b)
                 if (i == 0)
                         answer_early(b);
         }
-        note_alone(&b->in, n_received);
+        lone_note(&b->in.lone, (size_t)n_received);
         return n || r >= 0 ? n : r;
 }
 

@@ -5,14 +5,13 @@
 #include "client/assemble.h"
 #include "client/ops.h"
 
+#include "proto/link/lone.h"
 #include "proto/wire/message.h"
 #include "proto/wire/scan.h"
 
 enum {
         /* Packets that one baton_process deals with: an event loop has other work too. */
         IN_PACKETS_PER_TURN = 32,
-        IN_ALONE_FROM = 16,
-        IN_ALONE_LOOKS = 16,
         /* Descriptors kept in the queue: a quarter of the usual RLIMIT_NOFILE. */
         IN_STORED_FDS = 256,
 };
@@ -37,7 +36,7 @@ struct in {
         struct view *view;     /* the packet being dispatched, NULL if none */
         bool examining;        /* `packet` is being looked at: receive nothing into it */
         bool may_leave; /* what has come meanwhile may stay in the socket: the next wait finds it */
-        unsigned n_alone; /* waits in a row that found one packet, and no second one */
+        struct lone lone;
         size_t stored_bytes, stored_fds, limit_bytes;
         uint32_t owed_fds;        /* packets with descriptors not yet credited */
         uint64_t last_seq;        /* of what was dispatched */

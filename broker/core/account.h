@@ -74,6 +74,15 @@ static inline void account_release(struct account *a, enum policy_quota quota, u
         }
 }
 
+static inline void account_change(
+        struct account *a, enum policy_quota quota, uint64_t amount, bool add)
+{
+        if (add)
+                account_charge(a, quota, amount);
+        else
+                account_release(a, quota, amount);
+}
+
 /* account_new makes one for a session of `who`. Returns NULL without memory. account_unref: NULL is
  * fine. */
 struct account *account_new(struct identity *who);

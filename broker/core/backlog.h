@@ -9,9 +9,9 @@
 
 /* ---------------------------------------------------------------- messages */
 
-/* One run of publications: `n_frames` PUB frames from one sender, as they came in. */
 struct account;
 
+/* One run of publications: `n_frames` PUB frames from one sender, as they came in. */
 struct msg {
         unsigned refs;
         uint32_t n_frames; /* 0: a note, i.e. control frames that keep their place in the queue */

@@ -16,10 +16,7 @@ static void account(struct core *c, struct parked *p, bool add)
         p->publisher->parked_bytes += sign * p->pub.cost;
         c->count.parked_bytes += sign * p->pub.cost;
         c->count.parked += sign * p->pub.n_frames;
-        if (add)
-                account_charge(p->publisher->account, QUOTA_QUEUE_BYTES, p->pub.cost);
-        else
-                account_release(p->publisher->account, QUOTA_QUEUE_BYTES, p->pub.cost);
+        account_change(p->publisher->account, QUOTA_QUEUE_BYTES, p->pub.cost, add);
 }
 
 int park_new(struct core *c, struct session *s, const struct pub *pub, struct parked **ret)

@@ -20,10 +20,7 @@ static void account(struct core *c, struct pool *p, const struct msg *m, bool ad
         uint64_t sign = add ? 1 : UINT64_MAX;
 
         load_add(&p->load, m, sign);
-        if (add)
-                account_charge(p->payer, QUOTA_QUEUE_BYTES, m->len);
-        else
-                account_release(p->payer, QUOTA_QUEUE_BYTES, m->len);
+        account_change(p->payer, QUOTA_QUEUE_BYTES, m->len, add);
         c->count.pooled += sign * m->n_frames;
 }
 

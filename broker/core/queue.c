@@ -96,20 +96,12 @@ int queue_watch(struct core *c, struct session *s)
         return 0;
 }
 
-static void charge(struct session *s, uint64_t bytes, bool add)
-{
-        if (add)
-                account_charge(s->account, QUOTA_QUEUE_BYTES, bytes);
-        else
-                account_release(s->account, QUOTA_QUEUE_BYTES, bytes);
-}
-
 static void account(struct core *c, struct session *s, const struct entry *e, bool add)
 {
         const struct msg *m = e->msg;
         uint64_t sign = add ? 1 : UINT64_MAX;
 
-        charge(s, m ? m->len : QUEUE_GAP_BYTES, add);
+        account_change(s->account, QUOTA_QUEUE_BYTES, m ? m->len : QUEUE_GAP_BYTES, add);
         if (!m) {
                 s->n_gaps += sign;
                 return;

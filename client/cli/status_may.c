@@ -2,13 +2,12 @@
  * Whom a name means and in which groups that one is, is asked here: it is this system's view, and
  * may differ from that of a process which has been running since before it changed. */
 #include "client/cli/status_may.h"
+#include "proto/base/number.h"
 
-#include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { GROUPS = 256 };
@@ -18,11 +17,9 @@ static const gid_t NO_GROUP = (gid_t)-1;
 
 static bool read_uid(const char *text, uid_t *ret)
 {
-        char *end;
+        uint64_t n;
 
-        errno = 0;
-        unsigned long n = strtoul(text, &end, 10);
-        if (errno || *end || *text < '0' || *text > '9' || n >= UINT32_MAX)
+        if (!number_read(text, UINT32_MAX - 1, &n))
                 return false;
         *ret = (uid_t)n;
         return true;

@@ -8,11 +8,12 @@ the libraries' share included, the kernel's not. A figure is the difference of t
 length. It varies by a few with how full the packets happen to be.
 """
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import unittest
+
+from callgrind import CostCase, total
 
 BROKER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
 MESSAGES = (50000, 150000)
@@ -38,8 +39,7 @@ def run_once(messages, *args):
             finally:
                 broker.terminate()
                 broker.stderr.read()
-        with open(path, encoding='utf-8') as f:
-            return int(re.search(r'^(?:totals|summary): (\d+)', f.read(), re.MULTILINE).group(1))
+        return total(path)
 
 
 def cost(*args):
@@ -48,15 +48,7 @@ def cost(*args):
     return (many - few) / (MESSAGES[1] - MESSAGES[0])
 
 
-class Cost(unittest.TestCase):
-    def check(self, what, figure, most=None):
-        """Prints a figure; with `most` it is a promise."""
-        promise = f', at most {most}' if most else ''
-        print(f'{what}: {figure:.1f} instructions a message{promise}', flush=True)
-        self.assertGreater(figure, 10)
-        if most:
-            self.assertLessEqual(figure, most)
-
+class Cost(CostCase):
     def test_one_topic(self):
         """64 bytes from one to one."""
         self.check('route', cost('1', '1'), ROUTE_MOST)

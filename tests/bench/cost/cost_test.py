@@ -9,11 +9,12 @@ varies by one or two, with when the flusher takes a packet; its own thread is no
 nothing for most messages.
 """
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import unittest
+
+from callgrind import CostCase, total
 
 CLIENT = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else 'client_cost'
 MESSAGES = (10000, 30000)
@@ -31,9 +32,7 @@ def run_once(counted, *args):
             ['valgrind', '--tool=callgrind', f'--callgrind-out-file={path}',
              f'--toggle-collect={counted}', CLIENT, *args],
             check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60)
-        with open(path, encoding='utf-8') as f:
-            total = re.search(r'^(?:totals|summary): (\d+)', f.read(), re.MULTILINE)
-    return int(done.stdout), int(total.group(1))
+        return int(done.stdout), total(path)
 
 
 def cost(counted, role, *args):
@@ -42,17 +41,8 @@ def cost(counted, role, *args):
     return (many[1] - few[1]) / (many[0] - few[0])
 
 
-class Cost(unittest.TestCase):
+class Cost(CostCase):
     """64 bytes, one topic unless it is said otherwise."""
-
-    def check(self, what, figure, most=None):
-        """Prints a figure; with `most` it is a promise."""
-        promise = f', at most {most}' if most else ''
-        print(f'{what}: {figure:.1f} instructions a message{promise}', flush=True)
-        # A function that was not found counts nothing.
-        self.assertGreater(figure, 10)
-        if most:
-            self.assertLessEqual(figure, most)
 
     def test_publishing_in_a_plain_loop(self):
         """Without a cork: as a program is written first."""

@@ -53,7 +53,8 @@ static void owe_fds(struct baton *b, const struct packet *p)
         pay_fds(b);
 }
 
-static int receive(struct baton *b)
+/* Returns 0 · RECEIVE_E_NONE · -ENOMEM · -EINTR, having slept. */
+static int receive(struct baton *b, bool sleeps)
 {
         struct in *in = &b->in;
 
@@ -69,10 +70,14 @@ static int receive(struct baton *b)
                 *p = (struct packet){.item.is_packet = true};
                 in->packet = p;
         }
-        int r = link_recv(b->link, p->data, WIRE_PACKET_BYTES, &p->len, &p->fds);
+        int r = (sleeps ? link_recv_wait : link_recv)(
+                b->link, p->data, WIRE_PACKET_BYTES, &p->len, &p->fds);
+        in->is_quiet = r == LINK_E_AGAIN && (sleeps || in->is_quiet);
         switch (r) {
         case 0:
                 return 0;
+        case -EINTR:
+                return handle_fail(b, r, "a signal came");
         case LINK_E_CUT:
                 in_withhold(b, p);
                 return 0;
@@ -160,6 +165,7 @@ static bool may_leave(struct in *in)
 
 int in_run(struct baton *b)
 {
+        bool sleeps = take_sleep(&b->in);
         int n = 0, r = 0, n_received = 0;
 
         ops_expire(b);
@@ -169,7 +175,7 @@ int in_run(struct baton *b)
                         n += run_queued(b, first);
                 else if (n_received == 1 && may_leave(&b->in))
                         break;
-                else if (!b->link || (r = receive(b)) < 0)
+                else if (!b->link || (r = receive(b, sleeps && i == 0)) < 0)
                         break;
                 else if (r == 0 && ++n_received)
                         n += run_received(b);
@@ -370,8 +376,10 @@ bool in_is_full(const struct baton *b)
 
 int in_store(struct baton *b)
 {
+        bool sleeps = take_sleep(&b->in);
+
         for (int i = 0; i < IN_PACKETS_PER_TURN && b->link && !in_is_full(b); i++) {
-                int r = receive(b);
+                int r = receive(b, sleeps && i == 0);
                 if (r)
                         return r < 0 ? r : 0;
                 in_keep(b);
@@ -382,6 +390,6 @@ int in_store(struct baton *b)
 void in_read_out(struct baton *b)
 {
         /* The packet that is being looked at comes first; its reader goes on to the end. */
-        while (!b->in.examining && b->link && receive(b) == 0)
+        while (!b->in.examining && b->link && receive(b, false) == 0)
                 in_keep(b);
 }

@@ -36,6 +36,8 @@ struct in {
         struct view *view;     /* the packet being dispatched, NULL if none */
         bool examining;        /* `packet` is being looked at: receive nothing into it */
         bool may_leave; /* what has come meanwhile may stay in the socket: the next wait finds it */
+        bool sleeps;    /* the next receive may wait for its packet: nothing else is to be done */
+        bool is_quiet;  /* that was waited for in vain */
         struct lone lone;
         size_t stored_bytes, stored_fds, limit_bytes;
         uint32_t owed_fds;        /* packets with descriptors not yet credited */
@@ -49,12 +51,21 @@ struct in {
         uint64_t answered;                 /* delivery that was acknowledged or refused last */
 };
 
+/* For one receive. */
+static inline bool take_sleep(struct in *in)
+{
+        bool sleeps = in->sleeps;
+
+        in->sleeps = false;
+        return sleeps;
+}
+
 /* in_run dispatches what there is, up to a fair share. Only the outermost call may. Returns the
- * number of publications · -ENOMEM. */
+ * number of publications · -ENOMEM · -EINTR only if it slept. */
 BT_MUST int in_run(struct baton *b);
 
 /* in_store receives what there is, unless the inbox is full, and keeps it in the queue; answers are
- * handled at once. Returns 0 · -ENOMEM. */
+ * handled at once. Returns 0 · -ENOMEM · -EINTR only if it slept. */
 BT_MUST int in_store(struct baton *b);
 bool in_is_full(const struct baton *b);
 

@@ -85,10 +85,23 @@ int baton_timeout(const baton *b)
         return clock_left_ms(next_deadline(b));
 }
 
+/* Whether the receive that follows may wait itself: there is nothing to do until a packet comes,
+ * and packets came until now. Else a process that is idle would wake up with no need. */
+static bool may_sleep(const struct baton *b, uint64_t until_ns)
+{
+        if (!b->link || b->dispatching || b->out.blocked || b->in.is_quiet)
+                return false;
+        return until_ns >= clock_ns() + LINK_RECV_WAIT_MS * UINT64_C(1000000);
+}
+
 int handle_doze(struct baton *b, uint64_t deadline_ns)
 {
         uint64_t next = next_deadline(b);
-        int ms = clock_left_ms(next < deadline_ns ? next : deadline_ns);
+        uint64_t until_ns = next < deadline_ns ? next : deadline_ns;
+
+        if ((b->in.sleeps = may_sleep(b, until_ns)))
+                return 0;
+        int ms = clock_left_ms(until_ns);
         struct link *link = link_of(b);
         int r = link ? link_wait(link, baton_events(b), ms) : poll(NULL, 0, ms) < 0 ? -errno : 0;
 
@@ -143,7 +156,7 @@ static int await_store(struct baton *b, uint64_t deadline_ns, const char *what)
         int r = handle_doze(b, deadline_ns);
         if (r < 0 && r != -EINTR)
                 return handle_fail(b, r, "poll: %s", strerror(-r));
-        return in_store(b);
+        return (r = in_store(b)) == -EINTR ? 0 : r;
 }
 
 static int await_run(struct baton *b, uint64_t deadline_ns)
@@ -158,7 +171,7 @@ static int await_run(struct baton *b, uint64_t deadline_ns)
                         return handle_fail(b, r, "poll: %s", strerror(-r));
         }
         int n = run(b, true);
-        return n < 0 ? n : 0;
+        return n < 0 && n != -EINTR ? n : 0;
 }
 
 int handle_await(struct baton *b, uint64_t deadline_ns, bool dispatch)

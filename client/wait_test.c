@@ -36,6 +36,27 @@ TEST(wait_returns_when_an_answer_has_come)
         fake_close(&f);
 }
 
+/* Where packets come the receive itself waits; where none came poll does, which wakes nobody up
+ * before its time. */
+TEST(a_handle_that_waited_in_vain_polls_until_something_comes)
+{
+        struct fake f;
+
+        fake_open(&f);
+        CHECK(!f.b->in.is_quiet);
+        CHECK_EQ(baton_wait(f.b, 1), 0);
+        CHECK(!f.b->in.is_quiet); /* so short a wait was poll's */
+        CHECK_EQ(baton_wait(f.b, LINK_RECV_WAIT_MS + 1), 0);
+        CHECK(f.b->in.is_quiet);
+        CHECK_EQ(baton_wait(f.b, LINK_RECV_WAIT_MS + 1), 0);
+        fake_say(&f, fake_credit(1));
+        fake_send(&f);
+        CHECK_EQ(baton_process(f.b), 0);
+        CHECK(!f.b->in.is_quiet);
+        CHECK(!f.b->in.sleeps);
+        fake_close(&f);
+}
+
 TEST(credit_alone_does_not_end_a_wait)
 {
         struct fake f;

@@ -52,7 +52,7 @@ int dgram_recv(struct listener *l, struct graveyard *yard, void *buf, size_t cap
                 .msg_control = control.bytes,
                 .msg_controllen = sizeof(control.bytes),
         };
-        ssize_t n = msg_recv(listener_fd(l), &msg);
+        ssize_t n = msg_recv(listener_fd(l), &msg, false);
 
         if (n == -EAGAIN)
                 listener_saw_empty(l);

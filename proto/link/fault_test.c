@@ -6,6 +6,7 @@
 
 #include "tests/harness/test.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 /* The next calls fail with `error`, `left` times. */
 static struct {
-        int error, left, calls;
+        int error, left, calls, recv_flags;
 } fault;
 
 static bool fails(void)
@@ -47,6 +48,7 @@ ssize_t __real_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 {
+        fault.recv_flags = flags;
         return fails() ? -1 : __real_recvmsg(fd, msg, flags);
 }
 
@@ -114,17 +116,24 @@ static int send_with(struct link *l, int error, int times, const struct fdset *f
         return link_send(l, &iov, 1, fdset_fds(fds), fdset_n(fds));
 }
 
-static int recv_with(struct link *l, int error, int times)
+typedef int (*recv_fn)(struct link *, void *, size_t, size_t *, struct fdset **);
+
+static int recv_by(recv_fn fn, struct link *l, int error, int times)
 {
         char buf[8];
         size_t len;
         struct fdset *fds;
 
         set_fault(error, times);
-        int r = link_recv(l, buf, sizeof(buf), &len, &fds);
+        int r = fn(l, buf, sizeof(buf), &len, &fds);
         if (r == 0)
                 CHECK_EQ(len, 1);
         return r;
+}
+
+static int recv_with(struct link *l, int error, int times)
+{
+        return recv_by(link_recv, l, error, times);
 }
 
 TEST(each_errno_of_send_has_its_outcome)
@@ -169,6 +178,32 @@ TEST(an_interrupted_call_is_made_again)
         CHECK_EQ(fault.calls, 4);
         CHECK_EQ(recv_with(b, EINTR, 3), 0);
         CHECK_EQ(fault.calls, 4);
+        link_free(a);
+        link_free(b);
+}
+
+static void nothing(int signal)
+{
+        (void)signal;
+}
+
+/* Whoever has no handlers has not been interrupted: it was stopped, and went on. */
+TEST(waiting_in_a_receive_ends_with_a_signal_where_there_are_handlers)
+{
+        struct sigaction act = {.sa_handler = nothing}, old;
+        struct link *a, *b;
+
+        CHECK_EQ(link_pair(NULL, NULL, &a, &b), 0);
+        CHECK_EQ(recv_by(link_recv_wait, b, EINTR, 1), LINK_E_AGAIN);
+        CHECK(fault.calls == 1 && !(fault.recv_flags & MSG_DONTWAIT));
+        CHECK_EQ(sigaction(SIGUSR1, &act, &old), 0);
+        CHECK_EQ(recv_by(link_recv_wait, b, EINTR, 1), -EINTR);
+        CHECK_EQ(sigaction(SIGUSR1, &old, NULL), 0);
+        CHECK_EQ(recv_by(link_recv_wait, b, EINTR, 1), LINK_E_AGAIN);
+        CHECK_EQ(send_with(a, 0, 0, NULL), 0);
+        CHECK_EQ(recv_by(link_recv_wait, b, ECONNRESET, 1), 0);
+        CHECK_EQ(recv_with(b, EAGAIN, 1), LINK_E_AGAIN);
+        CHECK(fault.recv_flags & MSG_DONTWAIT);
         link_free(a);
         link_free(b);
 }

@@ -20,7 +20,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -32,6 +34,7 @@ enum {
 struct link {
         int fd;
         bool has_cred;
+        bool is_patient;  /* recvmsg may wait in it, LINK_RECV_WAIT_MS */
         bool lets_fds_in; /* ever since it was adopted */
         struct cred cred;
         struct graveyard *yard;
@@ -240,7 +243,8 @@ __attribute__((noinline)) static int recv_stream(
         return r;
 }
 
-int link_recv(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds)
+static inline int recv_packet(
+        struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds, bool waits)
 {
         union msg_control control;
         struct iovec iov = {.iov_base = buf, .iov_len = cap};
@@ -253,7 +257,7 @@ int link_recv(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fds
 
         if (bt_unlikely(l->stream))
                 return recv_stream(l, buf, cap, ret_len, ret_fds);
-        ssize_t n = msg_recv(l->fd, &msg);
+        ssize_t n = msg_recv(l->fd, &msg, waits);
         if (n <= 0 || bt_unlikely(msg.msg_controllen) ||
                 bt_unlikely(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
                 return settle(l, &msg, n, ret_len, ret_fds);
@@ -261,6 +265,54 @@ int link_recv(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fds
         *ret_len = (size_t)n;
         *ret_fds = NULL;
         return 0;
+}
+
+int link_recv(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds)
+{
+        return recv_packet(l, buf, cap, ret_len, ret_fds, false);
+}
+
+/* A socket that several hold may be made nonblocking again by another: then nothing waits, which is
+ * allowed. */
+static int be_patient(struct link *l)
+{
+        struct timeval most = {.tv_usec = LINK_RECV_WAIT_MS * 1000};
+        int status = fcntl(l->fd, F_GETFL);
+
+        if (status < 0 || setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) < 0 ||
+                fcntl(l->fd, F_SETFL, status & ~O_NONBLOCK) < 0)
+                return -errno;
+        l->is_patient = true;
+        return 0;
+}
+
+/* Whether any signal that comes from outside has a handler. */
+static bool has_handlers(void)
+{
+        static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+        struct sigaction act;
+
+        for (int i = 1; i < NSIG; i++) {
+                bool is_own = false;
+                for (size_t k = 0; k < ARRAY_LEN(own); k++)
+                        is_own |= i == own[k];
+                if (is_own || sigaction(i, NULL, &act) < 0)
+                        continue;
+                if (act.sa_flags & SA_SIGINFO ||
+                        (act.sa_handler != SIG_DFL && act.sa_handler != SIG_IGN))
+                        return true;
+        }
+        return false;
+}
+
+/* A socket with a timeout says EINTR to a process that was stopped, traced or frozen, too
+ * (signal(7)), and programs without handlers never expect it. */
+int link_recv_wait(struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds)
+{
+        bool waits = !l->stream && (l->is_patient || be_patient(l) == 0);
+        int r = recv_packet(l, buf, cap, ret_len, ret_fds, waits);
+
+        return r == -EINTR && !has_handlers() ? LINK_E_AGAIN : r;
 }
 
 int link_wait(const struct link *l, short events, int timeout_ms)

@@ -41,6 +41,8 @@ enum {
         /* Bytes of SO_SNDBUF that every link has at least: Linux's usual default. Packets of up to
          * a third of it can be sent whoever made the socket (F4, F5). */
         LINK_SEND_BYTES = 212992,
+        /* How long link_recv_wait waits. */
+        LINK_RECV_WAIT_MS = 200,
         /* Pieces of one packet. */
         LINK_IOV_MAX = 1023,
 };
@@ -124,6 +126,14 @@ BT_MUST int link_flush(struct link *l);
  *         LINK_E_BROKEN the packet was longer than `cap`, or a stream says no possible length, or
  *         sends more than LINK_STREAM_FDS with a packet; what came lies on the yard · -errno. */
 BT_MUST int link_recv(
+        struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds);
+
+/* link_recv_wait is link_recv for a thread that has nothing else to do: a SEQPACKET link may wait
+ * for the packet, up to LINK_RECV_WAIT_MS, which saves the system call of link_wait. All other
+ * calls on the link go on not to wait.
+ * Returns as link_recv, LINK_E_AGAIN perhaps early · -EINTR a signal came, in a process that
+ * handles any. */
+BT_MUST int link_recv_wait(
         struct link *l, void *buf, size_t cap, size_t *ret_len, struct fdset **ret_fds);
 
 /* link_wait sleeps until the link is ready for `events` (POLLIN, POLLOUT) or has failed or ended,

@@ -39,14 +39,15 @@ static inline ssize_t msg_send(int fd, const struct msghdr *msg)
 BT_MUST int msg_send_outcome(int error, bool has_fds);
 
 /* msg_recv is os_recv, but passes over a reset, ahead of what still waits (F1). Returns how many
- * bytes came · -errno. */
-static inline ssize_t msg_recv(int fd, struct msghdr *msg)
+ * bytes came · -errno (-EINTR: it waited, and a signal came). */
+static inline ssize_t msg_recv(int fd, struct msghdr *msg, bool waits)
 {
         for (int resets = 0;;) {
-                ssize_t n = os_recv(fd, msg);
+                ssize_t n = os_recv(fd, msg, waits);
                 if (bt_likely(n >= 0))
                         return n;
-                if (errno == EINTR || (errno == ECONNRESET && ++resets < MSG_RESETS_MAX))
+                if ((errno == EINTR && !waits) ||
+                        (errno == ECONNRESET && ++resets < MSG_RESETS_MAX))
                         continue;
                 return -errno;
         }

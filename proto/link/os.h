@@ -33,9 +33,9 @@ BT_MUST int os_socket(int type);
 BT_MUST int os_pair(int type, int ret_fds[2]);
 BT_MUST int os_accept(int fd);
 
-/* os_recv is recvmsg(2) without waiting; descriptors that come are close-on-exec. Returns -1 and
- * errno on failure. */
-BT_MUST ssize_t os_recv(int fd, struct msghdr *msg);
+/* os_recv is recvmsg(2), without waiting unless it `waits`; descriptors that come are
+ * close-on-exec. Returns -1 and errno on failure. */
+BT_MUST ssize_t os_recv(int fd, struct msghdr *msg, bool waits);
 
 /* os_lacks gives the phrase for an address that can be neither served nor reached on this system,
  * NULL for one that can. */

@@ -39,9 +39,9 @@ int os_accept(int fd)
         return accepted < 0 ? -errno : accepted;
 }
 
-ssize_t os_recv(int fd, struct msghdr *msg)
+ssize_t os_recv(int fd, struct msghdr *msg, bool waits)
 {
-        return recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        return recvmsg(fd, msg, (waits ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
 }
 
 const char *os_lacks(const struct address *a)

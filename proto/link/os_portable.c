@@ -99,9 +99,9 @@ static void close_on_exec(const struct cmsghdr *c)
         }
 }
 
-ssize_t os_recv(int fd, struct msghdr *msg)
+ssize_t os_recv(int fd, struct msghdr *msg, bool waits)
 {
-        ssize_t n = recvmsg(fd, msg, MSG_DONTWAIT);
+        ssize_t n = recvmsg(fd, msg, waits ? 0 : MSG_DONTWAIT);
 
         if (n < 0 || !msg->msg_controllen)
                 return n;

@@ -266,7 +266,7 @@ static int read_piece(struct stream *s, uint8_t *to, size_t want, size_t *n)
                 .msg_control = control.bytes,
                 .msg_controllen = sizeof(control.bytes),
         };
-        ssize_t got = msg_recv(s->fd, &msg);
+        ssize_t got = msg_recv(s->fd, &msg, false);
 
         if (got < 0) {
                 if (got == -EAGAIN)

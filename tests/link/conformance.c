@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PACKET_BYTES = 65536 };
@@ -236,6 +237,39 @@ TEST(waiting_ends_with_a_packet_with_the_end_or_with_the_time)
         e.a = link_free(e.a);
         CHECK_EQ(link_wait(e.b, POLLIN, -1), 0);
         CHECK_EQ(recv_any(e.b), LINK_E_EOF);
+        close_ends(&e);
+}
+
+static int recv_wait(struct link *l)
+{
+        uint8_t in[PACKET_BYTES];
+        struct fdset *fds = NULL;
+        size_t len = 0;
+
+        return link_recv_wait(l, in, sizeof(in), &len, &fds);
+}
+
+/* A stream does not wait, which is allowed. */
+TEST(who_has_nothing_else_to_do_waits_in_the_receive)
+{
+        struct ends e;
+        int r, status;
+
+        open_ends(&e);
+        CHECK_EQ(recv_wait(e.b), LINK_E_AGAIN);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+                _exit(send_text(e.a, "later", NULL));
+        while ((r = recv_wait(e.b)) == LINK_E_AGAIN)
+                CHECK_EQ(link_wait(e.b, POLLIN, -1), 0);
+        CHECK_EQ(r, 0);
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        /* Another who has the socket makes it nonblocking. */
+        CHECK_EQ(fcntl(link_fd(e.b), F_SETFL, O_NONBLOCK), 0);
+        CHECK_EQ(recv_wait(e.b), LINK_E_AGAIN);
+        e.a = link_free(e.a);
+        CHECK_EQ(recv_wait(e.b), LINK_E_EOF);
         close_ends(&e);
 }
 

@@ -2,6 +2,7 @@
 #ifndef BATON_BROKER_INTERNAL_H
 #define BATON_BROKER_INTERNAL_H
 
+#include "broker/alarm.h"
 #include "broker/core/core.h"
 #include "broker/options.h"
 #include "broker/reaper.h"
@@ -54,12 +55,12 @@ struct server {
         uv_loop_t loop;
         uv_prepare_t prepare;
         uv_check_t check;
-        uv_timer_t deadline, drain, handshake; /* handshake: of the adopted */
+        struct alarm deadline;       /* of the core */
+        uv_timer_t drain, handshake; /* handshake: of the adopted */
         uv_signal_t sigterm, sigint, sighup;
-        uv_timer_t rest;      /* of connections */
-        uv_timer_t burial;    /* of descriptors, when they are few */
-        size_t n_buried;      /* yard.n_laid when the reaper was last told */
-        uint64_t deadline_ns; /* what `deadline` is set to, UINT64_MAX: not */
+        uv_timer_t rest;   /* of connections */
+        uv_timer_t burial; /* of descriptors, when they are few */
+        size_t n_buried;   /* yard.n_laid when the reaper was last told */
 
         struct core *core;
         struct graveyard yard;

@@ -31,30 +31,17 @@ static void stop_when_empty(struct server *s)
                 uv_stop(&s->loop);
 }
 
-static void on_deadline(uv_timer_t *timer)
+static void on_deadline(void *arg)
 {
-        struct server *s = timer->data;
+        struct server *s = arg;
 
-        s->deadline_ns = UINT64_MAX;
         core_tick(s->core, server_now(s));
-}
-
-/* The timer is only ever moved forward: one that comes too early costs a look at the heap. */
-static void arm_deadline(struct server *s)
-{
-        uint64_t at = core_deadline(s->core), now = server_now(s);
-
-        if (at >= s->deadline_ns)
-                return;
-        s->deadline_ns = at;
-        uint64_t in_ms = at > now ? (at - now + 999999) / 1000000 : 0;
-        uv_timer_start(&s->deadline, on_deadline, in_ms, 0);
 }
 
 static void turn(struct server *s)
 {
         conn_flush_all(s);
-        arm_deadline(s);
+        alarm_advance(&s->deadline, core_deadline(s->core));
         stop_when_empty(s);
 }
 
@@ -117,14 +104,13 @@ static int init_handles(struct server *s)
         uv_idle_init(&s->loop, &s->idle);
         list_init(&s->crowds);
         list_init(&s->line);
-        uv_timer_init(&s->loop, &s->deadline);
+        alarm_init(&s->deadline, &s->loop, on_deadline, s);
         uv_timer_init(&s->loop, &s->drain);
         uv_timer_init(&s->loop, &s->rest);
         uv_timer_init(&s->loop, &s->burial);
-        s->prepare.data = s->check.data = s->deadline.data = s->drain.data = s;
+        s->prepare.data = s->check.data = s->drain.data = s;
         s->rest.data = s->burial.data = s;
         s->sigterm.data = s->sigint.data = s->sighup.data = s;
-        s->deadline_ns = UINT64_MAX;
         int r = uv_signal_init(&s->loop, &s->sigterm);
         if (r == 0)
                 r = uv_signal_init(&s->loop, &s->sigint);
@@ -199,6 +185,8 @@ static void finish(struct server *s)
         uv_walk(&s->loop, close_handle, NULL);
         uv_run(&s->loop, UV_RUN_DEFAULT);
         uv_loop_close(&s->loop);
+        if (s->deadline.fn)
+                alarm_deinit(&s->deadline);
         if (s->reaper) {
                 reaper_take(s->reaper, &s->yard);
                 reaper_abandon(s->reaper);

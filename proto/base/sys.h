@@ -28,6 +28,12 @@ BT_MUST int sys_reopen(int fd);
  * -ENOSPC: fs.epoll.max_user_watches, which all processes of a user share). */
 BT_MUST int sys_watch(int epoll, int fd);
 
+/* sys_timer_new makes a descriptor that becomes readable when the time is over that sys_timer_set
+ * gives it, and stays so until it is given another one; 0: never. Both return -errno on failure
+ * (-ENOTSUP: this system has none). */
+BT_MUST int sys_timer_new(void);
+BT_MUST int sys_timer_set(int fd, uint64_t in_ns);
+
 /* sys_is_memfd and sys_is_eventfd tell what fstat does not; false where the system has none, or
  * does not say. */
 bool sys_is_memfd(int fd);

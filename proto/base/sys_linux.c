@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,21 @@ bool sys_has_abstract(void)
 int sys_pipe(bool nonblocking, int ret_fds[2])
 {
         return pipe2(ret_fds, O_CLOEXEC | (nonblocking ? O_NONBLOCK : 0)) < 0 ? -errno : 0;
+}
+
+int sys_timer_new(void)
+{
+        int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int sys_timer_set(int fd, uint64_t in_ns)
+{
+        struct itimerspec at = {
+                .it_value = {(time_t)(in_ns / 1000000000), (long)(in_ns % 1000000000)}};
+
+        return timerfd_settime(fd, 0, &at, NULL) < 0 ? -errno : 0;
 }
 
 int sys_watch(int epoll, int fd)

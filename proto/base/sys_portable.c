@@ -50,6 +50,18 @@ int sys_reopen(int fd)
         return -ENOTSUP;
 }
 
+int sys_timer_new(void)
+{
+        return -ENOTSUP;
+}
+
+int sys_timer_set(int fd, uint64_t in_ns)
+{
+        (void)fd;
+        (void)in_ns;
+        return -ENOTSUP;
+}
+
 int sys_watch(int epoll, int fd)
 {
         (void)epoll;

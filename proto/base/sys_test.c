@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -17,6 +18,29 @@ TEST(the_environment_is_read_as_usual)
         CHECK_STR(sys_getenv("SYS_TEST"), "value");
         unsetenv("SYS_TEST");
         CHECK_NULL(sys_getenv("SYS_TEST"));
+}
+
+TEST(a_timer_becomes_readable_when_its_time_is_over)
+{
+        int fd = sys_timer_new();
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        if (fd == -ENOTSUP) {
+                CHECK_EQ(sys_timer_set(fd, 1), -ENOTSUP);
+                return;
+        }
+        CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        CHECK_EQ(poll(&p, 1, 0), 0);
+        CHECK_EQ(sys_timer_set(fd, 1000), 0);
+        CHECK_EQ(poll(&p, 1, -1), 1);
+        CHECK_EQ(sys_timer_set(fd, UINT64_C(3600000000000)), 0);
+        CHECK_EQ(poll(&p, 1, 0), 0);
+        CHECK_EQ(sys_timer_set(fd, 1), 0);
+        CHECK_EQ(poll(&p, 1, -1), 1);
+        CHECK_EQ(sys_timer_set(fd, 0), 0);
+        CHECK_EQ(poll(&p, 1, 0), 0);
+        CHECK_EQ(sys_timer_set(-1, 1), -EBADF);
+        close(fd);
 }
 
 static void check_pipe(bool nonblocking)

@@ -1,4 +1,4 @@
-/* alarm.h - the loop's next deadline. A timer of libuv would do, but to sleep with a time limit
+/* alarm.h - when the loop is woken next. A timer of libuv would do, but to sleep with a time limit
  * costs more than to sleep without: the kernel sets up a timer for each time the loop sleeps, some
  * 2 us on a virtual machine, of the 14 that it spends on a message. This one is set up when the
  * deadline comes nearer, and stays. */

@@ -27,10 +27,10 @@
 static const int always[] = {
         /* the loop and its connections */
         SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(timerfd_settime),
-        SCMP_SYS(timerfd_settime64), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(accept4),
-        SCMP_SYS(getsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(shutdown),
-        SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(poll),
-        SCMP_SYS(ppoll),
+        SCMP_SYS(timerfd_settime64), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
+        SCMP_SYS(send), SCMP_SYS(accept4), SCMP_SYS(getsockopt), SCMP_SYS(getsockname),
+        SCMP_SYS(getpeername), SCMP_SYS(shutdown), SCMP_SYS(read), SCMP_SYS(write),
+        SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(poll), SCMP_SYS(ppoll),
         /* payloads in memory files, and what clients pass */
         SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(memfd_create), SCMP_SYS(pread64),
         SCMP_SYS(lseek), SCMP_SYS(_llseek), SCMP_SYS(fstat), SCMP_SYS(fstat64),

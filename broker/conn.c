@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYE_ROOM_BYTES = 8192, BURIED_AT_ONCE = 16, BURIAL_MS = 1 };
+enum { BYE_ROOM_BYTES = 8192, BURIED_AT_ONCE = 16, BURIAL_NS = 1000000 };
 
 static void freed(uv_handle_t *handle)
 {
@@ -307,28 +307,21 @@ static void flush(struct conn *conn)
         }
 }
 
-static void bury_all(struct server *s)
+void conn_bury_all(struct server *s)
 {
+        if (!s->yard.dead)
+                return;
         s->n_buried = s->yard.n_laid;
         reaper_take(s->reaper, &s->yard);
-}
-
-static void on_burial(uv_timer_t *timer)
-{
-        bury_all(timer->data);
 }
 
 /* To wake the reaper costs more than to close a descriptor: a few wait for each other, a little. */
 static void bury(struct server *s)
 {
-        if (!s->yard.dead)
-                return;
-        if (s->yard.n_laid - s->n_buried < BURIED_AT_ONCE) {
-                if (!uv_is_active((uv_handle_t *)&s->burial))
-                        uv_timer_start(&s->burial, on_burial, BURIAL_MS, 0);
-                return;
-        }
-        bury_all(s);
+        if (s->yard.n_laid - s->n_buried >= BURIED_AT_ONCE)
+                conn_bury_all(s);
+        else if (s->yard.dead)
+                alarm_advance(&s->alarm, server_now(s) + BURIAL_NS);
 }
 
 void conn_flush_all(struct server *s)

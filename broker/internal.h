@@ -55,12 +55,11 @@ struct server {
         uv_loop_t loop;
         uv_prepare_t prepare;
         uv_check_t check;
-        struct alarm deadline;       /* of the core */
+        struct alarm alarm;          /* for deadlines of the core, and for burials */
         uv_timer_t drain, handshake; /* handshake: of the adopted */
         uv_signal_t sigterm, sigint, sighup;
-        uv_timer_t rest;   /* of connections */
-        uv_timer_t burial; /* of descriptors, when they are few */
-        size_t n_buried;   /* yard.n_laid when the reaper was last told */
+        uv_timer_t rest; /* of connections */
+        size_t n_buried; /* yard.n_laid when the reaper was last told */
 
         struct core *core;
         struct graveyard yard;
@@ -94,6 +93,9 @@ void front_close_all(struct server *s);
 /* conn.c */
 void conn_accept(struct server *s, int fd, enum transport transport);
 void conn_flush_all(struct server *s);
+
+/* conn_bury_all gives the reaper what lies on the yard. */
+void conn_bury_all(struct server *s);
 void conn_on_rested(uv_timer_t *timer);
 void conn_close(struct conn *conn);
 /* conn_let_fds_in lets descriptors in by its socket if it has a right to send some; else not. */

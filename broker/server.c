@@ -31,17 +31,18 @@ static void stop_when_empty(struct server *s)
                 uv_stop(&s->loop);
 }
 
-static void on_deadline(void *arg)
+static void on_alarm(void *arg)
 {
         struct server *s = arg;
 
         core_tick(s->core, server_now(s));
+        conn_bury_all(s);
 }
 
 static void turn(struct server *s)
 {
         conn_flush_all(s);
-        alarm_advance(&s->deadline, core_deadline(s->core));
+        alarm_advance(&s->alarm, core_deadline(s->core));
         stop_when_empty(s);
 }
 
@@ -104,12 +105,11 @@ static int init_handles(struct server *s)
         uv_idle_init(&s->loop, &s->idle);
         list_init(&s->crowds);
         list_init(&s->line);
-        alarm_init(&s->deadline, &s->loop, on_deadline, s);
+        alarm_init(&s->alarm, &s->loop, on_alarm, s);
         uv_timer_init(&s->loop, &s->drain);
         uv_timer_init(&s->loop, &s->rest);
-        uv_timer_init(&s->loop, &s->burial);
         s->prepare.data = s->check.data = s->drain.data = s;
-        s->rest.data = s->burial.data = s;
+        s->rest.data = s;
         s->sigterm.data = s->sigint.data = s->sighup.data = s;
         int r = uv_signal_init(&s->loop, &s->sigterm);
         if (r == 0)
@@ -185,8 +185,8 @@ static void finish(struct server *s)
         uv_walk(&s->loop, close_handle, NULL);
         uv_run(&s->loop, UV_RUN_DEFAULT);
         uv_loop_close(&s->loop);
-        if (s->deadline.fn)
-                alarm_deinit(&s->deadline);
+        if (s->alarm.fn)
+                alarm_deinit(&s->alarm);
         if (s->reaper) {
                 reaper_take(s->reaper, &s->yard);
                 reaper_abandon(s->reaper);

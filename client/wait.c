@@ -285,13 +285,12 @@ int baton_wait(baton *b, int timeout_ms)
 
 static int flush(struct baton *b, int timeout_ms)
 {
-        uint64_t deadline_ns = clock_deadline(timeout_ms);
-
         if (b->dgram)
                 return 0;
         int r = handle_check(b);
-        if (r < 0)
+        if (r < 0 || (out_is_sent(b) && kept_is_empty(b)))
                 return r;
+        uint64_t deadline_ns = clock_deadline(timeout_ms);
         if (!b->nonblocking)
                 return (r = kept_drain(b, deadline_ns)) < 0 ? r : out_drain(b, deadline_ns);
         if ((r = out_push(b)) < 0)

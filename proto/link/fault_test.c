@@ -37,32 +37,35 @@ static void set_fault(int error, int times)
         fault.calls = 0;
 }
 
-ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+/* Declares both sides of a wrapper. */
+#define WRAP(type, name, ...)            \
+        type __real_##name(__VA_ARGS__); \
+        type __wrap_##name(__VA_ARGS__); \
+        type __wrap_##name(__VA_ARGS__)
+
+WRAP(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
 {
         return fails() ? -1 : __real_sendmsg(fd, msg, flags);
 }
 
-ssize_t __real_recvmsg(int fd, struct msghdr *msg, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
+WRAP(ssize_t, send, int fd, const void *data, size_t len, int flags)
+{
+        return fails() ? -1 : __real_send(fd, data, len, flags);
+}
+
+WRAP(ssize_t, recvmsg, int fd, struct msghdr *msg, int flags)
 {
         fault.recv_flags = flags;
         return fails() ? -1 : __real_recvmsg(fd, msg, flags);
 }
 
 /* A portable build has the other one. */
-int __real_accept(int fd, struct sockaddr *addr, socklen_t *len);
-int __wrap_accept(int fd, struct sockaddr *addr, socklen_t *len);
-int __wrap_accept(int fd, struct sockaddr *addr, socklen_t *len)
+WRAP(int, accept, int fd, struct sockaddr *addr, socklen_t *len)
 {
         return fails() ? -1 : __real_accept(fd, addr, len);
 }
 
-int __real_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
-int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
-int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+WRAP(int, accept4, int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
         return fails() ? -1 : __real_accept4(fd, addr, len, flags);
 }
@@ -70,9 +73,7 @@ int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 /* The mode of the file that the latest bind made, at that very moment. */
 static mode_t bound_mode;
 
-int __real_bind(int fd, const struct sockaddr *addr, socklen_t len);
-int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
-int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+WRAP(int, bind, int fd, const struct sockaddr *addr, socklen_t len)
 {
         int r = __real_bind(fd, addr, len);
         struct stat st;
@@ -85,9 +86,7 @@ int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
 /* What is renamed to "d" the moment before the next connect. */
 static const char *replacement;
 
-int __real_connect(int fd, const struct sockaddr *addr, socklen_t len);
-int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
-int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+WRAP(int, connect, int fd, const struct sockaddr *addr, socklen_t len)
 {
         if (replacement)
                 CHECK_EQ(rename(replacement, "d"), 0);

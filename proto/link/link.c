@@ -176,7 +176,8 @@ int link_send(struct link *l, const struct iovec *iov, size_t n_iov, const int *
                 return stream_send(l->stream, iov, n_iov, fds, n_fds);
         if (bt_unlikely(n_fds))
                 msg_attach(&msg, &control, fds, n_fds);
-        ssize_t n = msg_send(l->fd, &msg);
+        ssize_t n = n_iov == 1 && !n_fds ? msg_send_bytes(l->fd, iov->iov_base, iov->iov_len)
+                                         : msg_send(l->fd, &msg);
         return bt_likely(n >= 0) ? 0 : msg_send_outcome((int)n, n_fds > 0);
 }
 

@@ -35,6 +35,18 @@ static inline ssize_t msg_send(int fd, const struct msghdr *msg)
         return bt_likely(n >= 0) ? n : -errno;
 }
 
+/* msg_send_bytes is msg_send of one piece alone, which costs less: the kernel has no msghdr to
+ * copy, nor what it points to. */
+static inline ssize_t msg_send_bytes(int fd, const void *data, size_t len)
+{
+        ssize_t n;
+
+        do
+                n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        while (bt_unlikely(n < 0) && errno == EINTR);
+        return bt_likely(n >= 0) ? n : -errno;
+}
+
 /* msg_send_outcome gives a link_outcome for the -errno of msg_send, or that itself. */
 BT_MUST int msg_send_outcome(int error, bool has_fds);
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 /* WRAP(type, name, arguments...) declares both sides of a wrapper. */
 #define WRAP(type, name, ...)            \
@@ -73,13 +74,10 @@ WRAP(ssize_t, recvmsg, int fd, struct msghdr *msg, int flags)
         return __real_recvmsg(fd, msg, flags);
 }
 
-WRAP(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
+/* The socket is as it would be. */
+static int fail_send(int fd, int error)
 {
-        int error = judge_fd(SYMBOL_SENDMSG, SITE, fd);
-
         switch (error) {
-        case 0:
-                return __real_sendmsg(fd, msg, flags);
         case EPIPE:
                 (void)shutdown(fd, SHUT_WR);
                 break;
@@ -92,6 +90,20 @@ WRAP(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
                 break;
         }
         return fail(error);
+}
+
+WRAP(ssize_t, send, int fd, const void *data, size_t len, int flags)
+{
+        int error = judge_fd(SYMBOL_SEND, SITE, fd);
+
+        return error ? fail_send(fd, error) : __real_send(fd, data, len, flags);
+}
+
+WRAP(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
+{
+        int error = judge_fd(SYMBOL_SENDMSG, SITE, fd);
+
+        return error ? fail_send(fd, error) : __real_sendmsg(fd, msg, flags);
 }
 
 WRAP(int, epoll_ctl, int epoll, int op, int fd, struct epoll_event *event)
@@ -253,6 +265,20 @@ WRAP(int, eventfd, unsigned n, int flags)
         int error = judge_free(SYMBOL_EVENTFD, SITE);
 
         return error ? fail(error) : __real_eventfd(n, flags);
+}
+
+WRAP(int, timerfd_create, int clock, int flags)
+{
+        int error = judge_free(SYMBOL_TIMERFD_CREATE, SITE);
+
+        return error ? fail(error) : __real_timerfd_create(clock, flags);
+}
+
+WRAP(int, timerfd_settime, int fd, int flags, const struct itimerspec *at, struct itimerspec *was)
+{
+        int error = judge_fd(SYMBOL_TIMERFD_SETTIME, SITE, fd);
+
+        return error ? fail(error) : __real_timerfd_settime(fd, flags, at, was);
 }
 
 WRAP(int, ftruncate, int fd, off_t len)

@@ -2,10 +2,14 @@
  *
  *      curve ADDRESS hold N SESSIONS FORMAT     subscriptions that nothing is published to, idle
  *      curve ADDRESS run NAME=VALUE...          a stream; prints deliveries and nanoseconds
+ *      curve ADDRESS trips PAIRS ROUNDS         messages alone in their packets; prints the same
  *
  * `run` publishes from here and receives in a child: `messages` of `size` bytes, by `publishers`
  * handles in turn, on `topics` topics in turn, to `receivers` handles, with one of the `feature`s.
- * Each receiver counts, and ends when it has all: nothing may be lost. */
+ * Each receiver counts, and ends when it has all: nothing may be lost.
+ *
+ * `trips` has so many messages go to and fro between here and a child, each on a topic of its own,
+ * and each answered as soon as it comes. */
 #include "client/baton.h"
 
 #include <errno.h>
@@ -209,6 +213,102 @@ static void measure(void)
         printf("%" PRIu64 " %" PRIu64 "\n", run.messages * run.receivers, end - start);
 }
 
+/* ------------------------------------------------------------- to and fro */
+
+struct end {
+        baton *b;
+        char topic[TOPIC_BYTES]; /* where it sends */
+        uint64_t left;           /* what it has still to send */
+};
+
+static void send_one(struct end *e)
+{
+        static const uint8_t payload[64];
+
+        must(baton_publish(e->b, e->topic, payload, sizeof(payload)), "publish");
+        e->left--;
+}
+
+static void on_trip(baton *b, const struct baton_message *m, void *arg)
+{
+        struct end *e = arg;
+
+        (void)b, (void)m;
+        if (e->left)
+                send_one(e);
+}
+
+/* So many ends, each of which hears `from`.N and sends to `to`.N. */
+static struct end *open_ends(
+        int loop, uint64_t pairs, uint64_t rounds, const char *from, const char *to)
+{
+        struct end *all = calloc(pairs, sizeof(*all));
+        char topic[TOPIC_BYTES];
+
+        for (uint64_t i = 0; i < pairs; i++) {
+                struct end *e = &all[i];
+                struct epoll_event event = {.events = EPOLLIN, .data.ptr = e};
+                *e = (struct end){.b = join(), .left = rounds};
+                snprintf(e->topic, sizeof(e->topic), "%s.%" PRIu64, to, i);
+                snprintf(topic, sizeof(topic), "%s.%" PRIu64, from, i);
+                must(baton_subscribe(e->b, topic, NULL, on_trip, e, NULL), "subscribe");
+                must(epoll_ctl(loop, EPOLL_CTL_ADD, baton_fd(e->b), &event) < 0 ? -errno : 0,
+                        "epoll");
+        }
+        return all;
+}
+
+/* Until the end of `n_left` messages. */
+static void run_ends(int loop, uint64_t n_left)
+{
+        struct epoll_event events[EVENTS];
+
+        while (n_left) {
+                int n = epoll_wait(loop, events, EVENTS, TIMEOUT_MS);
+                must(n > 0 ? 0 : -ETIMEDOUT, "waiting");
+                for (int i = 0; i < n; i++) {
+                        struct end *e = events[i].data.ptr;
+                        int heard = baton_process(e->b);
+                        must(heard, "receive");
+                        n_left -= (uint64_t)heard;
+                }
+        }
+}
+
+static void echo(const int *pipes, uint64_t pairs, uint64_t rounds)
+{
+        int loop = epoll_create1(EPOLL_CLOEXEC);
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        open_ends(loop, pairs, rounds, "to", "fro");
+        must((int)write(pipes[1], "", 1), "write");
+        run_ends(loop, pairs * rounds);
+        exit(0);
+}
+
+static void trips(uint64_t pairs, uint64_t rounds)
+{
+        int pipes[2], loop = epoll_create1(EPOLL_CLOEXEC);
+        char byte;
+
+        must(pipe(pipes) < 0 ? -errno : 0, "pipe");
+        pid_t child = fork();
+        must(child < 0 ? -errno : 0, "fork");
+        if (!child)
+                echo(pipes, pairs, rounds);
+        must(read(pipes[0], &byte, 1) == 1 ? 0 : -EPIPE, "the echo");
+        struct end *all = open_ends(loop, pairs, rounds, "fro", "to");
+        printf("ready\n");
+        fflush(stdout);
+        if (getchar() == EOF)
+                exit(0);
+        uint64_t start = now_ns();
+        for (uint64_t i = 0; i < pairs; i++)
+                send_one(&all[i]);
+        run_ends(loop, pairs * rounds);
+        printf("%" PRIu64 " %" PRIu64 "\n", 2 * pairs * rounds, now_ns() - start);
+}
+
 /* ------------------------------------------------------------------- holding */
 
 static void on_nothing(baton *b, const struct baton_message *m, void *arg)
@@ -263,6 +363,10 @@ int main(int argc, char **argv)
         run.address = argv[1];
         if (!strcmp(argv[2], "hold") && argc == 6) {
                 hold(strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), argv[5]);
+                return 0;
+        }
+        if (!strcmp(argv[2], "trips") && argc == 5) {
+                trips(strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
                 return 0;
         }
         for (int i = 3; i < argc; i++) {

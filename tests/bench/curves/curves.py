@@ -53,7 +53,10 @@ class Broker:
 
     def run(self, **options):
         """(broker's ns a delivery, deliveries a second)"""
-        child = self.start("run", *(f"{name}={value}" for name, value in options.items()))
+        return self.time("run", *(f"{name}={value}" for name, value in options.items()))
+
+    def time(self, *words):
+        child = self.start(*words)
         before = cpu_ns(self.process.pid)
         child.stdin.write(b"\n")
         child.stdin.flush()
@@ -61,7 +64,7 @@ class Broker:
         used = cpu_ns(self.process.pid) - before
         child.stdin.close()
         if child.wait() or not line:
-            sys.exit(f"{options}: it failed")
+            sys.exit(f"{words}: it failed")
         deliveries, took = map(int, line.split())
         return used / deliveries, deliveries * 1e9 / took
 
@@ -95,6 +98,10 @@ def idle(broker, sessions):
 
 def fanout(broker, receivers):
     return broker.run(messages=max(3000000 // receivers, 2000) // 4, receivers=receivers)
+
+
+def trips(broker, pairs):
+    return broker.time("trips", pairs, 100000 // pairs)
 
 
 def publishers(broker, count, spread=False):
@@ -131,6 +138,8 @@ CURVES = {
     "publishers": ("Publishers in turn", "publishers", [2 ** n for n in range(7)],
                    {"one topic": publishers,
                     "a topic each": lambda b, n: publishers(b, n, True)}),
+    "lone": ("Messages alone in their packets", "under way at a time", [2 ** n for n in range(9)],
+             {"broker": trips}),
     "payload": ("Payload, MB/s read", "bytes", INLINE + [size for size in PLACED if size > 60000],
                 {"inline, 1 receiver": payload(1, 0), "inline, 8 receivers": payload(8, 0),
                  "memfd, 1 receiver": payload(1, 1), "memfd, 8 receivers": payload(8, 1)}),

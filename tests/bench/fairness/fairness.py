@@ -2,7 +2,9 @@
 trips (median, 99th percentile) and of its stream to those beside nothing, and beside a process that
 only spins: a machine of few processors has that much less for the victim, whoever uses it up.
 
-    bazel run -c opt //tests/bench/fairness [-- --rounds N] [MODE]...
+    bazel run -c opt //tests/bench/fairness [-- --rounds N] [--uid UID] [MODE]...
+
+The attacker is another user, or with --uid 0 the same.
 """
 
 import argparse
@@ -18,22 +20,23 @@ MODES = ("spin", "flood", "tiny", "big", "many", "churn", "requests", "retained"
          "connect", "silent", "deaf", "ping")
 ATTACKER = 65534
 # What an ordinary user might be let do; the quotas are the broker's own.
-POLICY = f"[user {ATTACKER}]\npublish = attack.>\nretain = attack.>\nsend-fds = attack.>\n" \
+POLICY = "[user {}]\npublish = attack.>\nretain = attack.>\nsend-fds = attack.>\n" \
          "subscribe = attack.> victim.>\n"
 PACKAGE = "tests/bench/fairness"
 
 
-def measure(address, mode, trips, messages):
+def measure(address, mode, args):
     """(median ns, 99th percentile ns, messages a second)"""
     attacker = None
     if mode:
         attacker = subprocess.Popen(
-            [harness.binary("attacker", PACKAGE), address, mode, str(ATTACKER)],
+            [harness.binary("attacker", PACKAGE), address, mode, str(args.uid)],
             stdout=subprocess.PIPE)
         if not attacker.stdout.read(1):
             sys.exit(f"{mode}: it did not begin")
-    done = subprocess.run([harness.binary("victim", PACKAGE), address, str(trips), str(messages)],
-                          stdout=subprocess.PIPE, check=True, timeout=600)
+    done = subprocess.run(
+        [harness.binary("victim", PACKAGE), address, str(args.trips), str(args.messages)],
+        stdout=subprocess.PIPE, check=True, timeout=600)
     if attacker:
         if attacker.poll() is not None:
             print(f"{mode}: the attacker gave up", file=sys.stderr)
@@ -52,12 +55,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trips", type=int, default=5000)
     parser.add_argument("--messages", type=int, default=500000)
+    parser.add_argument("--uid", type=int, default=ATTACKER)
     parser.add_argument("modes", nargs="*", default=[])
     args = parser.parse_args()
     modes = ["spin"] + [mode for mode in args.modes or MODES if mode != "spin"]
     address = f"@baton-fairness-{os.getpid()}"
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as policy:
-        policy.write(POLICY)
+        policy.write(POLICY.format(args.uid))
         policy.flush()
         with subprocess.Popen([harness.binary("broker"), "--listen", address, "--policy",
                                policy.name], stderr=subprocess.PIPE) as broker:
@@ -67,7 +71,7 @@ def main():
             try:
                 for _ in range(args.rounds):
                     for mode, measured in rows.items():
-                        measured.append(measure(address, mode, args.trips, args.messages))
+                        measured.append(measure(address, mode, args))
             finally:
                 broker.terminate()
     idle, spin = median(rows[None]), median(rows["spin"])

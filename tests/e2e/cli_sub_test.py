@@ -73,7 +73,7 @@ class SubTest(harness.TestCase):
         self.addCleanup(os.close, read)
         sub = self.start_ready("sub", "a", stdout=write)
         os.close(write)
-        self.expect(0, "pub", "--count", "20000", "a", "0123456789")
+        self.expect(0, "pub", "--count", "10000", "a", "0123456789")
         self.broker.wait_status(lambda report: report["queued"] == 0)
         sub.signal(signal.SIGTERM)
         result = sub.result()

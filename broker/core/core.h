@@ -4,7 +4,7 @@
  * to be sent; the core never calls out:
  *
  *      core_open(core, &peer, now, &id);                 a connection was accepted
- *      core_input(core, id, packet, len, fds, now);      a packet arrived on it
+ *      core_input(core, id, &arrival, now);              a packet arrived on it
  *      while (core_next(core, &id))                      somebody has something to say
  *              flush(id);                                core_out_build, send, core_out_done ...
  *      core_tick(core, now)                              no later than core_deadline(core)

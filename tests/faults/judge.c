@@ -113,6 +113,9 @@ void judge_closing(int fd)
 
 /* ------------------------------------------------------------- the core's doors */
 
+/* As core.h declares it, so that a wrapper that differs from it is an error. */
+#define DOORS(name) extern __typeof__(name) __real_##name, __wrap_##name
+
 static void check(const struct core *core)
 {
         is_for_bystander = true; /* it needs memory */
@@ -133,10 +136,7 @@ static void serve_nobody(void)
         is_for_bystander = false;
 }
 
-int __real_core_open(struct core *core, const struct core_peer *peer,
-        const struct core_groups *groups, uint64_t now_ns, struct session_id *id);
-int __wrap_core_open(struct core *core, const struct core_peer *peer,
-        const struct core_groups *groups, uint64_t now_ns, struct session_id *id);
+DOORS(core_open);
 int __wrap_core_open(struct core *core, const struct core_peer *peer,
         const struct core_groups *groups, uint64_t now_ns, struct session_id *id)
 {
@@ -148,20 +148,17 @@ int __wrap_core_open(struct core *core, const struct core_peer *peer,
         return r;
 }
 
-void __real_core_input(
-        struct core *core, struct session_id id, const struct core_arrival *a, uint64_t now_ns);
-void __wrap_core_input(
-        struct core *core, struct session_id id, const struct core_arrival *a, uint64_t now_ns);
-void __wrap_core_input(
+DOORS(core_input);
+size_t __wrap_core_input(
         struct core *core, struct session_id id, const struct core_arrival *a, uint64_t now_ns)
 {
         serve(id);
-        __real_core_input(core, id, a, now_ns);
+        size_t n = __real_core_input(core, id, a, now_ns);
         serve_nobody();
+        return n;
 }
 
-bool __real_core_out_build(struct core *core, struct session_id id, struct core_packet *ret);
-bool __wrap_core_out_build(struct core *core, struct session_id id, struct core_packet *ret);
+DOORS(core_out_build);
 bool __wrap_core_out_build(struct core *core, struct session_id id, struct core_packet *ret)
 {
         serve(id);
@@ -171,10 +168,7 @@ bool __wrap_core_out_build(struct core *core, struct session_id id, struct core_
         return is_built;
 }
 
-void __real_core_out_done(
-        struct core *core, struct session_id id, enum core_out how, uint64_t now_ns);
-void __wrap_core_out_done(
-        struct core *core, struct session_id id, enum core_out how, uint64_t now_ns);
+DOORS(core_out_done);
 void __wrap_core_out_done(
         struct core *core, struct session_id id, enum core_out how, uint64_t now_ns)
 {
@@ -182,8 +176,7 @@ void __wrap_core_out_done(
         serve_nobody();
 }
 
-void __real_core_close(struct core *core, struct session_id id, uint64_t now_ns);
-void __wrap_core_close(struct core *core, struct session_id id, uint64_t now_ns);
+DOORS(core_close);
 void __wrap_core_close(struct core *core, struct session_id id, uint64_t now_ns)
 {
         serve(id);
@@ -192,8 +185,7 @@ void __wrap_core_close(struct core *core, struct session_id id, uint64_t now_ns)
         check(core);
 }
 
-struct core *__real_core_free(struct core *core);
-struct core *__wrap_core_free(struct core *core);
+DOORS(core_free);
 struct core *__wrap_core_free(struct core *core)
 {
         if (core)

@@ -17,7 +17,7 @@
 enum {
         VISIT_WORK = 1500,        /* a full packet of small messages of one topic, or so */
         SHARED_WORK = VISIT_WORK, /* of a uid, where there are others */
-        ALONE_WORK = 16 * VISIT_WORK,
+        ALONE_WORK = 4 * VISIT_WORK,
 };
 
 static struct crowd *find(const struct server *s, uid_t uid)

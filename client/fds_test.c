@@ -122,10 +122,11 @@ TEST(received_descriptors_live_as_long_as_the_callback_and_are_credited)
         CHECK_EQ(test_open_fds(), before);
         CHECK_STR(notes.text, "1 fds, 0 withheld;1 fds, 0 withheld;1 fds, 0 withheld;"
                               "1 fds, 0 withheld;");
-        for (int i = 0; i < 4; i++) {
+        for (uint64_t n = 0; n < 4;) { /* several at once, if they followed each other fast */
                 struct msg_credit c = fake_expect(&f, WIRE_CREDIT).credit;
                 CHECK_EQ(c.what, WIRE_CREDIT_FDS);
-                CHECK_EQ(c.amount, 1);
+                n += c.amount;
+                CHECK(c.amount >= 1 && n <= 4);
         }
         struct message m = fake_pub("a", "x");
         m.pub.n_fds = 2;

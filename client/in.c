@@ -26,43 +26,13 @@ struct packet *packet_free(struct packet *p)
         return NULL;
 }
 
-/* Says that packets with descriptors have been taken from the kernel, at once: the broker may be
- * waiting for it before it sends the next. What cannot be said now is said with the next turn. */
-static void pay_fds(struct baton *b)
-{
-        struct in *in = &b->in;
-        struct message m;
-
-        m.type = WIRE_CREDIT;
-        m.credit = (struct msg_credit){WIRE_CREDIT_FDS, 0, in->owed_fds};
-        if (out_control(b, &m) < 0)
-                return;
-        in->owed_fds = 0;
-        if (b->out.cork != b->busy)
-                return;
-        int r = out_push(b);
-        /* A loss is found by the next receive. */
-        (void)r;
-}
-
-static void owe_fds(struct baton *b, const struct packet *p)
-{
-        if (bt_likely(!p->fds))
-                return;
-        b->in.owed_fds++;
-        pay_fds(b);
-}
-
 /* Returns 0 · RECEIVE_E_NONE · -ENOMEM · -EINTR, having slept. */
 static int receive(struct baton *b, bool sleeps)
 {
         struct in *in = &b->in;
 
-        if (bt_unlikely(in->owed_fds)) {
-                pay_fds(b);
-                if (!b->link)
-                        return RECEIVE_E_NONE;
-        }
+        if (sleeps && !in_pay_fds(b))
+                return RECEIVE_E_NONE;
         struct packet *p = in->packet;
         if (!p) {
                 if (!(p = malloc(sizeof(*p) + WIRE_PACKET_BYTES)))
@@ -82,6 +52,7 @@ static int receive(struct baton *b, bool sleeps)
                 in_withhold(b, p);
                 return 0;
         case LINK_E_AGAIN:
+                (void)in_pay_fds(b);
                 return RECEIVE_E_NONE;
         case LINK_E_EOF:
                 handle_lose(b, -ENOTCONN, 0, "the broker is gone");
@@ -117,7 +88,7 @@ static int run_received(struct baton *b)
 {
         struct packet *p = take_ptr(b->in.packet);
 
-        owe_fds(b, p);
+        in_owe_fds(b, p);
         int n = run(b, p, false);
 
         p->fds = fdset_unref(p->fds);
@@ -185,6 +156,7 @@ int in_run(struct baton *b)
                         answer_early(b);
         }
         lone_note(&b->in.lone, (size_t)n_received);
+        (void)in_pay_fds(b);
         return n || r >= 0 ? n : r;
 }
 
@@ -329,7 +301,7 @@ void in_keep(struct baton *b)
         v.fds = p->fds;
         v.has_delivery = false;
         b->in.examining = true;
-        owe_fds(b, p);
+        in_owe_fds(b, p);
         while (v.at < v.end && b->link) {
                 if (scan_frame(&v.at, v.end, &f)) {
                         (void)in_spoil(b, "malformed packet");
@@ -377,14 +349,15 @@ bool in_is_full(const struct baton *b)
 int in_store(struct baton *b)
 {
         bool sleeps = take_sleep(&b->in);
+        int r = 0;
 
-        for (int i = 0; i < IN_PACKETS_PER_TURN && b->link && !in_is_full(b); i++) {
-                int r = receive(b, sleeps && i == 0);
-                if (r)
-                        return r < 0 ? r : 0;
-                in_keep(b);
+        for (int i = 0; i < IN_PACKETS_PER_TURN && !r && b->link && !in_is_full(b); i++) {
+                r = receive(b, sleeps && i == 0);
+                if (!r)
+                        in_keep(b);
         }
-        return 0;
+        (void)in_pay_fds(b);
+        return r < 0 ? r : 0;
 }
 
 void in_read_out(struct baton *b)

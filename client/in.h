@@ -41,6 +41,7 @@ struct in {
         struct lone lone;
         size_t stored_bytes, stored_fds, limit_bytes;
         uint32_t owed_fds;        /* packets with descriptors not yet credited */
+        uint64_t paid_ns;         /* when some were credited last */
         uint64_t last_seq;        /* of what was dispatched */
         struct assembly assembly; /* of what is dispatched */
         uint64_t held_id;         /* the request whose reply comes in chunks and is held; 0: none */
@@ -76,6 +77,11 @@ bool in_settle(struct baton *b);
 /* in_keep handles what must be handled at once in `b->in.packet`, and keeps the packet if there is
  * more to it. */
 void in_keep(struct baton *b);
+
+/* in_owe_fds notes that a packet was taken from the kernel, if it has descriptors, and credits them
+ * if it is time to. in_pay_fds credits what is owed; returns whether the broker is still there. */
+void in_owe_fds(struct baton *b, const struct packet *p);
+bool in_pay_fds(struct baton *b);
 
 /* A bit of DELIVERY.flags, far from those of the protocol: this is what in_withhold made. */
 #define IN_WAS_CUT (UINT64_C(1) << 62)

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYE_ROOM_BYTES = 8192, BURIED_AT_ONCE = 16, BURIAL_NS = 1000000 };
+enum { BYE_ROOM_BYTES = 8192, BURIED_AT_ONCE = 64, BURIAL_NS = 1000000 };
 
 static void freed(uv_handle_t *handle)
 {

@@ -8,7 +8,7 @@
 
 enum {
         /* Descriptors that may wait to be closed while more are received. */
-        UNBURIED_FDS = 16,
+        UNBURIED_FDS = 128,
         /* What receiving a packet costs beside what the core does, in units of core_work; and how
          * many of its bytes cost one more. */
         PACKET_WORK = 80,

@@ -44,7 +44,8 @@ struct digger {
 
 struct reaper {
         pthread_mutex_t lock;
-        pthread_cond_t more;
+        pthread_cond_t more;   /* there is something to do */
+        pthread_cond_t end;    /* is_over: who watches sleeps on this one */
         struct fdset *dead;    /* to be closed */
         size_t n_taken;        /* descriptors that were closed, or are about to be, ever */
         size_t n_closed;       /* descriptors of sets that are closed whole, ever */
@@ -96,15 +97,15 @@ static void complete(struct reaper *r)
                 (void)!start(r);
 }
 
-/* Waits until another set is begun, or for LOOK_MS. Returns false when the worker is still at
- * `set`. */
+/* Waits for LOOK_MS, whatever the worker does meanwhile: to be woken with each set would cost more
+ * than to close it. Returns false when the worker is still at `set`. */
 static bool is_through(struct reaper *r, uint64_t set)
 {
         struct timespec until = in_ms(LOOK_MS);
         int e = 0;
 
-        while (e == 0 && r->is_busy && r->n_sets == set)
-                e = pthread_cond_timedwait(&r->more, &r->lock, &until);
+        while (e == 0 && (r->is_busy || !r->is_over))
+                e = pthread_cond_timedwait(&r->end, &r->lock, &until);
         return !r->is_busy || r->n_sets != set;
 }
 
@@ -158,21 +159,18 @@ static void rest(struct reaper *r)
         r->is_waking = false;
 }
 
-/* Returns the set to close; NULL when all is over. */
+/* Returns the set to close; NULL when all is over. The lock is held. */
 static struct fdset *next_set(struct reaper *r, struct digger *self)
 {
-        struct fdset *set = NULL;
-
-        pthread_mutex_lock(&r->lock);
         while (!r->dead || r->is_busy) {
                 if (!r->dead && r->is_over)
-                        goto out;
+                        return NULL;
                 if (r->is_busy && !r->is_watched)
                         watch(r);
                 else
                         rest(r);
         }
-        set = r->dead;
+        struct fdset *set = r->dead;
         r->dead = fdset_behind(set);
         r->n_at = fdset_n(set);
         r->n_taken += r->n_at;
@@ -181,8 +179,6 @@ static struct fdset *next_set(struct reaper *r, struct digger *self)
         r->worker = self;
         if (!r->is_watched)
                 pthread_cond_signal(&r->more); /* to be watched */
-out:
-        pthread_mutex_unlock(&r->lock);
         return set;
 }
 
@@ -201,9 +197,9 @@ static size_t close_set(struct reaper *r, struct fdset *set)
         return n;
 }
 
+/* The lock is held. */
 static void finish_set(struct reaper *r, struct digger *self, size_t n)
 {
-        pthread_mutex_lock(&r->lock);
         r->n_closed += n;
         if (self->hangs) { /* it took its time, and another its place */
                 self->hangs = false;
@@ -212,12 +208,12 @@ static void finish_set(struct reaper *r, struct digger *self, size_t n)
         } else {
                 r->is_busy = false;
         }
-        pthread_mutex_unlock(&r->lock);
 }
 
 static void destroy(struct reaper *r)
 {
         pthread_cond_destroy(&r->more);
+        pthread_cond_destroy(&r->end);
         pthread_mutex_destroy(&r->lock);
         free(r);
 }
@@ -229,11 +225,13 @@ static void *run(void *arg)
         struct reaper *r = self->reaper;
         struct fdset *set;
 
+        pthread_mutex_lock(&r->lock);
         while ((set = next_set(r, self))) {
+                pthread_mutex_unlock(&r->lock);
                 size_t n = close_set(r, set);
+                pthread_mutex_lock(&r->lock);
                 finish_set(r, self, n);
         }
-        pthread_mutex_lock(&r->lock);
         bool is_last = ++r->n_over == r->n_threads;
         pthread_mutex_unlock(&r->lock);
         if (is_last)
@@ -275,6 +273,7 @@ int reaper_new(struct reaper **ret_reaper)
         sigaction(WAKING_SIGNAL, &wake, NULL);
         pthread_mutex_init(&r->lock, NULL);
         pthread_cond_init(&r->more, NULL);
+        pthread_cond_init(&r->end, NULL);
         pthread_mutex_lock(&r->lock);
         int e = start(r);
         if (e == 0)
@@ -288,11 +287,13 @@ int reaper_new(struct reaper **ret_reaper)
         return 0;
 }
 
-static void take(struct reaper *r, struct graveyard *yard)
+/* The lock is held. Returns whether somebody must be woken for it, who had better find the lock
+ * open: the worker, when it is done, looks by itself. */
+static bool take(struct reaper *r, struct graveyard *yard)
 {
         r->dead = fdset_join(graveyard_take(yard), r->dead);
         complete(r); /* the system may have had no thread for us before */
-        pthread_cond_signal(&r->more);
+        return !r->is_busy;
 }
 
 void reaper_take(struct reaper *r, struct graveyard *yard)
@@ -300,8 +301,10 @@ void reaper_take(struct reaper *r, struct graveyard *yard)
         if (!yard->dead)
                 return;
         pthread_mutex_lock(&r->lock);
-        take(r, yard);
+        bool wakes = take(r, yard);
         pthread_mutex_unlock(&r->lock);
+        if (wakes)
+                pthread_cond_signal(&r->more);
 }
 
 /* The system has no second thread for us: then the loop itself looks at the clock. */
@@ -329,11 +332,12 @@ bool reaper_is_behind(struct reaper *r, struct graveyard *yard, size_t most)
         if (bt_likely(yard->n_laid - r->n_seen_taken <= most))
                 return false;
         pthread_mutex_lock(&r->lock);
-        if (yard->dead)
-                take(r, yard);
+        bool wakes = yard->dead && take(r, yard);
         r->n_seen_taken = r->n_taken;
         bool is_behind = yard->n_laid - r->n_taken > most && !is_stuck(r);
         pthread_mutex_unlock(&r->lock);
+        if (wakes)
+                pthread_cond_signal(&r->more);
         return is_behind;
 }
 
@@ -350,5 +354,6 @@ void reaper_abandon(struct reaper *r)
         pthread_mutex_lock(&r->lock);
         r->is_over = true;
         pthread_cond_broadcast(&r->more);
+        pthread_cond_broadcast(&r->end);
         pthread_mutex_unlock(&r->lock); /* the last thread may free it from here on */
 }

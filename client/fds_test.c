@@ -140,6 +140,25 @@ TEST(received_descriptors_live_as_long_as_the_callback_and_are_credited)
         fake_close(&f);
 }
 
+TEST(those_that_follow_each_other_are_credited_together_eight_at_most)
+{
+        enum { N = 20, MOST = 8 };
+        struct notes notes = {.len = 0};
+        struct fake f;
+
+        fake_open(&f);
+        uint32_t sub = fake_subscribe(&f, "a", read_fds, &notes);
+        for (int i = 0; i < N; i++)
+                deliver_fd(&f, sub);
+        CHECK_EQ(run(&f), 0);
+        for (uint64_t n = 0; n < N;) {
+                struct msg_credit c = fake_expect(&f, WIRE_CREDIT).credit;
+                n += c.amount;
+                CHECK(c.amount >= 1 && c.amount <= MOST && n <= N);
+        }
+        fake_close(&f);
+}
+
 static void expect_credit(baton *b, const struct baton_message *m, void *arg)
 {
         struct fake *f = arg;

@@ -1,12 +1,12 @@
-/* Design note. The broker lets 16 packets with descriptors be under way to a receiver, which
- * credits those that it has taken from the kernel. One credit a packet is a system call at each
+/* Design note. The broker lets so many descriptors be under way to a receiver, which credits the
+ * packets that it has taken from the kernel. One credit a packet is a system call at each
  * end: where packets follow each other several are credited at once, at the latest when no more are
  * there. But the callback that comes next may take long, and the broker may be waiting: what has
  * been owed for a while, or is the first for a while, is credited before it. */
 #include "client/handle.h"
 
 enum {
-        PACKETS_MOST = 8, /* half of what may be under way */
+        PACKETS_MOST = WIRE_FD_PAYLOADS / 2, /* half of what may be under way, were all payloads */
         OWED_NS = 1000000,
 };
 

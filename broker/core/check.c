@@ -73,17 +73,20 @@ static const char *check_waiters(const struct session *s)
 static const char *check_flight(const struct session *s, struct sums *sums)
 {
         const struct flight_window *f = &s->flight;
-        uint32_t n_fds = 0;
+        int n_fds = f->ends ? 64 - __builtin_clzll(f->ends) : 0;
 
-        for (uint32_t i = 0; i < f->n; i++)
-                n_fds += f->packets[(f->first + i) % WIRE_FD_PACKETS];
-        if (n_fds != f->n_fds || f->n > WIRE_FD_PACKETS)
+        if (f->n_fds != (uint32_t)n_fds)
                 return "n_fds is not the sum of the packets under way";
-        if (s->state < SESSION_ENDING && list_is_linked(&f->flying) != (f->n > 0))
+        uint32_t n_payloads = 0;
+        for (uint64_t left = f->payloads; left; left &= left - 1)
+                n_payloads++;
+        if (f->payloads & ~f->ends || n_payloads != f->n_payloads || n_payloads > WIRE_FD_PAYLOADS)
+                return "a payload under way that is no packet's last descriptor, or too many";
+        if (s->state < SESSION_ENDING && list_is_linked(&f->flying) != (f->n_fds > 0))
                 return "a session with descriptors under way that is not known for it";
         if (f->is_held && s->state < SESSION_ENDING && !list_is_linked(&f->waits))
                 return "held back, and nobody will try again";
-        sums->flight_fds += n_fds;
+        sums->flight_fds += f->n_fds;
         if (s->upload && s->state != SESSION_OPEN)
                 return "an upload of a session that has left";
         if (s->upload) {

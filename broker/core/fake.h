@@ -58,7 +58,7 @@ struct client {
         bool is_chunked;    /* between BEGIN and END */
         struct coming coming;
         /* Packets with descriptors that came and are not credited; how many each had. */
-        size_t flying[WIRE_FD_PACKETS], n_flying;
+        size_t flying[WIRE_FD_WINDOW], n_flying;
         struct buf packet; /* under construction: say_... */
         uint64_t number;   /* as WELCOME said */
         uint64_t window;   /* likewise */

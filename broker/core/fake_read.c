@@ -44,7 +44,7 @@ static void note_fds(struct client *c, size_t n_fds)
 {
         size_t sum = n_fds;
 
-        CHECK(c->n_flying < WIRE_FD_PACKETS);
+        CHECK(c->n_flying < WIRE_FD_WINDOW);
         for (size_t i = 0; i < c->n_flying; i++)
                 sum += c->flying[i];
         CHECK(!c->n_flying || sum <= WIRE_FD_WINDOW);

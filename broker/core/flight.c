@@ -1,8 +1,10 @@
 /* Design note. The kernel counts the descriptors that were sent and not yet received, for all
  * processes of a uid together, and beyond RLIMIT_NOFILE refuses more (ETOOMANYREFS), to whomever:
  * one receiver that does not read would stop descriptors for all (F8). So each receiver has a
- * window of packets, given back by its CREDIT(2), and all together a budget. When that runs short,
- * a receiver that has none under way may still be sent one packet: who reads is always served.
+ * window, given back packet by packet by its CREDIT(2), and all together a budget. When that runs
+ * short, a receiver that has none under way may still be sent one packet: who reads is always
+ * served. The window is large enough for a system call of credit to be one among many packets, but
+ * not for payloads, which need no such care and may be of any size.
  *
  * Who must wait is on core.fd_waiters, and a timer looks after them: it ends receivers that have
  * shown no life for stall_ms and have descriptors others wait for. Where the kernel refuses all the
@@ -35,23 +37,30 @@ static void wake_waiters(struct core *c)
         }
 }
 
-bool flight_may(const struct core *c, const struct session *s, size_t n)
+_Static_assert(WIRE_FD_WINDOW == 64 && WIRE_FDS < WIRE_FD_WINDOW, "a window is a word of bits");
+
+static bool has_room(const struct flight_window *f, size_t n, bool places)
+{
+        return f->n_fds + n <= WIRE_FD_WINDOW && !(places && f->n_payloads >= WIRE_FD_PAYLOADS);
+}
+
+bool flight_may(const struct core *c, const struct session *s, size_t n, bool places)
 {
         const struct flight_window *f = &s->flight;
 
         if (f->is_held)
                 return false;
-        if (!f->n)
+        if (!f->n_fds)
                 return true;
-        return f->n < WIRE_FD_PACKETS && f->n_fds + n <= WIRE_FD_WINDOW &&
+        return has_room(f, n, places) &&
                c->bus.used[QUOTA_FLIGHT_FDS] + n <= c->config.limits.flight_fds &&
                !account_refuses(c, s->who, s->account, QUOTA_FLIGHT_FDS, n);
 }
 
-void flight_wait(struct core *c, struct session *s, size_t n)
+void flight_wait(struct core *c, struct session *s, size_t n, bool places)
 {
         struct flight_window *f = &s->flight;
-        bool is_own = !f->is_held && (f->n == WIRE_FD_PACKETS || f->n_fds + n > WIRE_FD_WINDOW);
+        bool is_own = !f->is_held && !has_room(f, n, places);
 
         if (is_own || list_is_linked(&f->waits)) /* its own credit will wake it */
                 return;
@@ -62,12 +71,14 @@ void flight_wait(struct core *c, struct session *s, size_t n)
                 list_push_back(&c->fd_waiters, &f->waits);
 }
 
-void flight_sent(struct core *c, struct session *s, size_t n)
+void flight_sent(struct core *c, struct session *s, size_t n, bool places)
 {
         struct flight_window *f = &s->flight;
 
-        f->packets[(f->first + f->n++) % WIRE_FD_PACKETS] = (uint8_t)n;
         f->n_fds += (uint32_t)n;
+        f->ends |= UINT64_C(1) << (f->n_fds - 1);
+        f->payloads |= (uint64_t)places << (f->n_fds - 1);
+        f->n_payloads += places;
         f->scarce_ns = 0;
         account_charge(s->account, QUOTA_FLIGHT_FDS, n);
         if (!list_is_linked(&f->flying)) {
@@ -76,20 +87,28 @@ void flight_sent(struct core *c, struct session *s, size_t n)
         }
 }
 
+/* Takes the oldest packet out. Returns how many descriptors it had. */
+static uint32_t shift(struct flight_window *f)
+{
+        uint32_t last = (uint32_t)__builtin_ctzll(f->ends);
+
+        f->n_payloads -= f->payloads >> last & 1;
+        f->ends = f->ends >> last >> 1;
+        f->payloads = f->payloads >> last >> 1;
+        f->n_fds -= last + 1;
+        return last + 1;
+}
+
 void flight_credit(struct core *c, struct session *s, uint64_t amount)
 {
         struct flight_window *f = &s->flight;
 
-        if (!amount || !f->n)
+        if (!amount || !f->n_fds)
                 return;
-        for (; amount && f->n; amount--, f->n--) {
-                uint8_t n = f->packets[f->first];
-                f->first = (uint8_t)((f->first + 1) % WIRE_FD_PACKETS);
-                f->n_fds -= n;
-                account_release(s->account, QUOTA_FLIGHT_FDS, n);
-        }
+        for (; amount && f->n_fds; amount--)
+                account_release(s->account, QUOTA_FLIGHT_FDS, shift(f));
         list_remove(&f->flying);
-        if (f->n) {
+        if (f->n_fds) {
                 f->since_ns = c->now_ns;
                 list_push_back(&c->flying, &f->flying);
         }
@@ -102,7 +121,7 @@ void flight_drop(struct core *c, struct session *s)
         struct flight_window *f = &s->flight;
 
         list_remove(&f->waits);
-        flight_credit(c, s, f->n);
+        flight_credit(c, s, f->n_fds);
 }
 
 /* A publication goes without its descriptors: its sender, if it is still here, should know. */
@@ -134,7 +153,7 @@ void flight_scarce(struct core *c, struct session *s)
                 session_mark(c, s);
                 return;
         }
-        flight_wait(c, s, e->msg->n_fds);
+        flight_wait(c, s, e->msg->n_fds, e->msg->placed > 0);
 }
 
 /* `w` waits for descriptors of `s`: not if its own uid has as many as it may have. */

@@ -305,11 +305,12 @@ const char *check_lanes(const struct session *s);
 const char *check_pools(const struct core *c, size_t *timers);
 int check_pool_fds(const struct core *c, struct buf *all);
 
-/* flight.c: descriptors under way to receivers. flight_may: a packet with `n` may go now. If not,
- * flight_wait has the session marked when it may. flight_scarce: the kernel refused them. */
-bool flight_may(const struct core *c, const struct session *s, size_t n);
-void flight_wait(struct core *c, struct session *s, size_t n);
-void flight_sent(struct core *c, struct session *s, size_t n);
+/* flight.c: descriptors under way to receivers. flight_may: a packet with `n`, the last a payload's
+ * if it `places` one, may go now. If not, flight_wait has the session marked when it may.
+ * flight_scarce: the kernel refused them. */
+bool flight_may(const struct core *c, const struct session *s, size_t n, bool places);
+void flight_wait(struct core *c, struct session *s, size_t n, bool places);
+void flight_sent(struct core *c, struct session *s, size_t n, bool places);
 void flight_credit(struct core *c, struct session *s, uint64_t amount);
 void flight_scarce(struct core *c, struct session *s);
 void flight_tick(struct core *c);

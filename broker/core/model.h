@@ -133,9 +133,10 @@ struct retained {
 
 /* Packets with descriptors that the kernel has and the receiver has not credited yet. */
 struct flight_window {
-        uint8_t packets[WIRE_FD_PACKETS]; /* descriptors of each: a ring */
-        uint8_t first, n;
-        uint32_t n_fds;     /* their sum */
+        uint64_t ends;     /* a bit for each descriptor, the oldest lowest: its packet's last? */
+        uint64_t payloads; /* the same: a payload? */
+        uint32_t n_fds;    /* of these bits */
+        uint32_t n_payloads;
         uint64_t since_ns;  /* when the receiver last showed that it reads */
         uint64_t scarce_ns; /* since when the kernel refuses the next one; 0: it does not */
         bool is_held;       /* for that: until it is tried again */

@@ -176,10 +176,11 @@ static void put_with_fds(struct core *c, struct packet *p, struct session *s, co
         if (p->len)
                 return;
         find_fds(e, &p->fds, &p->n_fds);
-        if (flight_may(c, s, p->n_fds)) {
+        p->places = e->msg->placed > 0;
+        if (flight_may(c, s, p->n_fds, p->places)) {
                 (void)put_entry(p, s, e, NULL); /* any frame fits behind its header */
         } else {
-                flight_wait(c, s, p->n_fds);
+                flight_wait(c, s, p->n_fds, p->places);
                 p->fds = NULL;
                 p->n_fds = 0;
         }
@@ -224,7 +225,7 @@ static void clear(struct packet *p)
         p->n_frames = 0;
         p->fds = NULL;
         p->n_fds = p->chunk_len = 0;
-        p->begins = p->ends = false;
+        p->begins = p->ends = p->places = false;
 }
 
 bool core_out_build(struct core *c, struct session_id id, struct core_packet *ret_packet)
@@ -299,7 +300,7 @@ static void sent(struct core *c, struct session *s)
         if (p->begins || p->chunk_len)
                 out_chunks_sent(c, s);
         if (p->n_fds)
-                flight_sent(c, s, p->n_fds);
+                flight_sent(c, s, p->n_fds, p->places);
         s->next_seq += p->n_frames;
         uint32_t n_whole = p->n_frames - p->begins + p->ends;
         s->delivered += n_whole;

@@ -29,8 +29,8 @@ static bool put_begin(struct core *c, struct packet *p, struct session *s, const
         if (p->len + sizeof(bytes) > WIRE_PACKET_BYTES || (has_fds && p->len) ||
                 scan_frame(&at, at + m->len, &pub))
                 return false;
-        if (has_fds && !flight_may(c, s, n_fds)) {
-                flight_wait(c, s, n_fds);
+        if (has_fds && !flight_may(c, s, n_fds, false)) {
+                flight_wait(c, s, n_fds, false);
                 return false;
         }
         size_t len = out_write_header(s, p, e, bytes);

@@ -17,6 +17,7 @@ struct packet {
         size_t control_len; /* bytes of session.control in front */
         const int *fds;
         size_t n_fds;
+        bool places; /* the last of them is a payload */
         /* The piece of a payload that goes in chunks. */
         bool begins, ends;
         size_t chunk_len;

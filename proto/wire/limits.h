@@ -32,9 +32,10 @@ enum {
         WIRE_FD_COST = 4096,
         WIRE_PLACED_DIVISOR = 1024,
         WIRE_EXTRA_DIVISOR = 4,
-        /* The window of descriptors of a receiver: packets and descriptors under way. */
-        WIRE_FD_PACKETS = 16,
+        /* The window of a receiver: descriptors under way, and those of payloads among them, which
+         * may be large. */
         WIRE_FD_WINDOW = 64,
+        WIRE_FD_PAYLOADS = 16,
         /* Bytes of HELLO's and WELCOME's name. */
         WIRE_NAME_BYTES = 64,
         /* Bytes of the text of ERR and BYE that either side sends. */

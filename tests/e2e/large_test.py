@@ -246,7 +246,7 @@ class Together(LargeTest):
                for _ in range(20)]
         sync(publisher)
         report = broker.status()
-        # 16 packets are under way, one waits in the backlog, the rest at its publisher.
+        # 16 payloads are under way, one waits in the backlog, the rest at its publisher.
         self.assertEqual((report["placed_bytes"], report["queued"], report["parked"]), (MIB, 1, 3))
         for _ in ids:
             self.assertEqual(receiver.take(is_delivery).payload, payload)

@@ -24,7 +24,7 @@ struct client {
         bool is_chunked; /* between BEGIN and END, of which so many bytes came, and are missing */
         uint64_t chunked, left;
         /* Packets with descriptors that came and are not credited; how many each had. */
-        size_t flying[WIRE_FD_PACKETS], n_flying;
+        size_t flying[WIRE_FD_WINDOW], n_flying;
 };
 
 struct play {

@@ -26,7 +26,7 @@ static void read_fds(struct client *c, size_t n_fds)
 {
         size_t sum = n_fds;
 
-        must(c->n_flying < WIRE_FD_PACKETS);
+        must(c->n_flying < WIRE_FD_WINDOW);
         for (size_t i = 0; i < c->n_flying; i++)
                 sum += c->flying[i];
         must(!c->n_flying || sum <= WIRE_FD_WINDOW);
